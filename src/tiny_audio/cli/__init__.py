@@ -1,0 +1,1 @@
+"""The `tiny-audio` command: one file a verb."""

@@ -1,0 +1,73 @@
+"""Every error that Tiny Audio raises on purpose.
+
+A message says what was found, what was expected and the next step. `assert` marks a bug of ours;
+anything a user can cause (audio, files, configs, options) is one of these classes.
+"""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class TinyAudioError(Exception):
+    """Base of every error raised on purpose."""
+
+
+class AudioError(TinyAudioError, ValueError):
+    """The audio cannot be used."""
+
+
+class AudioDecodeError(AudioError):
+    """The bytes are not audio that we can decode."""
+
+    def __init__(self, source: str, reason: str) -> None:
+        super().__init__(f"cannot decode '{source}': {reason}. Is it an audio file?")
+
+
+class ConfigError(TinyAudioError, ValueError):
+    """All problems of a configuration at once."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("invalid configuration:\n" + "\n".join(f"  - {problem}" for problem in problems))
+
+
+class ManifestError(TinyAudioError, ValueError):
+    """A manifest line cannot be used."""
+
+    def __init__(self, path: str, line: int, reason: str) -> None:
+        super().__init__(f"{path}:{line}: {reason}")
+
+
+class UnknownNameError(TinyAudioError, KeyError):
+    """A name that is not in a table of known names."""
+
+    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+        names = sorted(known)
+        close = get_close_matches(name, names, n=1)
+        hint = f" Did you mean '{close[0]}'?" if close else ""
+        self.message = f"unknown {kind} '{name}'; known: {', '.join(names)}.{hint}"
+        super().__init__(self.message)
+
+    def __str__(self) -> str:  # KeyError would print the repr
+        return self.message
+
+
+class AudioTokenMismatchError(TinyAudioError, ValueError):
+    """Placeholders and audio tokens differ in number."""
+
+    def __init__(self, found: list[int], expected: list[int]) -> None:
+        super().__init__(f"audio placeholders per row {found}, audio tokens per row {expected}; they must be equal")
+
+
+class CheckpointError(TinyAudioError, ValueError):
+    """A checkpoint cannot be read, or does not fit the model."""
+
+
+class WeightsError(TinyAudioError, OSError):
+    """A weights file is missing, cannot be fetched, or has the wrong bytes."""
+
+
+class MissingExtraError(TinyAudioError, ImportError):
+    """An optional dependency is not installed."""
+
+    def __init__(self, package: str, extra: str) -> None:
+        super().__init__(f"'{package}' is not installed; run `pip install 'tiny-audio[{extra}]'`")
