@@ -1,0 +1,240 @@
+"""The one training loop, for every objective."""
+
+import math
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from tiny_audio.data.stream import Batch, BatchStream, TrainingExample
+from tiny_audio.errors import ConfigError
+from tiny_audio.evaluation.wer import count_errors
+from tiny_audio.models.asr_config import ASRConfig
+from tiny_audio.models.checkpoint import (
+    build_projector,
+    build_speech_llm,
+    load_trained_state,
+    read_checkpoint,
+    save_checkpoint,
+    trained_state,
+)
+from tiny_audio.models.precision import autocast, has_fast_bfloat16
+from tiny_audio.training.config import OptimConfig, TrainConfig
+from tiny_audio.training.examples import report_infeasible, training_examples, validation_batches
+from tiny_audio.training.objectives import Objective
+from tiny_audio.training.run_directory import RunDirectory
+from tiny_audio.training.vocabulary import VocabularySampler
+from tiny_audio.weights.gguf import load_embedding_table, load_tokenizer
+
+ENCODER_FRAME_RATE = 50
+LOG_EVERY = 20
+
+
+def train(config: TrainConfig, output_dir: Path) -> RunDirectory:
+    """Run a configuration, or continue it where it was interrupted.
+
+    Raises:
+        ConfigError: nothing to train on, no checkpoint to start from, or the folder holds another run.
+    """
+    run = RunDirectory(output_dir, config)
+    objective = build_objective(config)
+    examples, infeasible = training_examples(
+        config.train, run.path, objective.tokenizer, stack_factor=objective.projector.stack_factor
+    )
+    report_infeasible(infeasible, len(examples) + len(infeasible), run.path / "infeasible.jsonl")
+    validation = {
+        validation_name(source): validation_batches(source, run.path, max_utterances=config.max_validation_utterances)
+        for source in config.validation
+    }
+    run_loop(objective, examples, validation, config, run)
+    return run
+
+
+def run_loop(
+    objective: Objective,
+    examples: Sequence[TrainingExample],
+    validation: Mapping[str, list[Batch]],
+    config: TrainConfig,
+    run: RunDirectory,
+) -> None:
+    """Step until `config.optim` says enough; log, validate and save on the way.
+
+    Randomness (masks, dropout) is drawn anew from (seed, step) in every step, so a resumed run equals an uninterrupted one.
+    """
+    stream = BatchStream(
+        examples, max_batch_frames=int(config.optim.max_batch_duration * ENCODER_FRAME_RATE), seed=config.seed
+    )
+    max_steps = config.optim.max_steps or round(config.optim.epochs * stream.batches_per_epoch())
+    hours = sum(example.utterance.duration for example in examples) / 3600
+    print(
+        f"{len(examples)} utterances, {hours:.2f} h and {stream.batches_per_epoch()} batches an epoch, "
+        f"padding {stream.padding_share():.1%}; {max_steps} steps; {count_trainable(objective) / 1e6:.2f} M trained parameters",
+        file=sys.stderr,
+    )
+    if config.num_frequent_tokens or config.num_random_tokens:
+        objective.sampler = VocabularySampler(
+            objective.fast_table_VE,
+            (example.labels for example in examples),
+            num_frequent=config.num_frequent_tokens,
+            num_random=config.num_random_tokens,
+        )
+    optimizer = build_optimizer(objective, config.optim)
+    step, best_wer = resume(run, objective, optimizer, stream)
+    objective.train()
+    generator = torch.Generator()
+    progress = tqdm(total=max_steps, initial=step, unit="step", file=sys.stderr, disable=None)
+    shown: dict[str, str] = {}
+    try:
+        for batch in stream:
+            if step >= max_steps:
+                break
+            started = time.perf_counter()
+            step_seed = config.seed * 1_000_003 + step
+            generator.manual_seed(step_seed)
+            torch.manual_seed(step_seed)
+            set_learning_rate(optimizer, step, max_steps, config.optim)
+            with autocast(objective.table_VE.device):
+                output = objective(batch, generator)
+            optimizer.zero_grad(set_to_none=True)
+            output.loss.backward()
+            grad_norm = nn.utils.clip_grad_norm_(objective.parameters(), config.optim.max_grad_norm)
+            optimizer.step()
+            step += 1
+            progress.update()
+            is_last = step == max_steps
+            if step % LOG_EVERY == 0 or is_last:
+                speed = batch.duration / (time.perf_counter() - started)
+                metrics = {**output.metrics, "grad_norm": float(grad_norm), "audio_seconds_per_second": speed}
+                run.log(step, {name: round(value, 4) for name, value in metrics.items()})
+                shown["loss"] = f"{output.metrics['loss']:.3f}"
+                progress.set_postfix(shown)
+            if validation and (step % config.validate_every == 0 or is_last):
+                wers = {name: validate(objective, batches) for name, batches in validation.items()}
+                run.log(step, {f"wer/{name}": round(wer, 4) for name, wer in wers.items()})
+                report = ", ".join(f"{name} {wer:.2%}" for name, wer in wers.items())
+                progress.write(f"step {step}: loss {output.metrics['loss']:.3f}, WER {report}", sys.stderr)
+                mean_wer = sum(wers.values()) / len(wers)
+                if mean_wer < best_wer:
+                    best_wer = mean_wer
+                    save_model(run.best, objective)
+            if step % config.save_every == 0 or is_last:
+                save(run, objective, optimizer, step, best_wer)
+    except KeyboardInterrupt:
+        save(run, objective, optimizer, step, best_wer)
+        print(f"interrupted at step {step}; the same command continues from there", file=sys.stderr)
+        raise
+    finally:
+        progress.close()
+
+
+def validation_name(source: str) -> str:
+    """A short name for a validation set: `ljspeech/dev` for `../ljspeech/dev.jsonl`."""
+    return "/".join(Path(source).with_suffix("").parts[-2:])
+
+
+def build_objective(config: TrainConfig) -> Objective:
+    """Modules of the run, with the weights of `config.init` when it names a checkpoint."""
+    asr_config = ASRConfig(projector=config.projector, lora=config.lora)
+    initial: dict[str, Tensor] = {}
+    if config.init is not None:
+        found, initial = read_checkpoint(config.init)
+        asr_config = replace(found, projector=replace(found.projector, dropout=config.projector.dropout), lora=config.lora)
+    elif config.objective == "correct":
+        raise ConfigError(["objective 'correct' starts from an aligned projector; give its checkpoint with --init"])
+    projector = build_projector(asr_config)
+    table_VE = load_embedding_table()
+    fast = has_fast_bfloat16(table_VE.device)
+    speech_llm = None
+    if config.objective == "correct":
+        # The frozen part is kept in the format it is computed in; adapters and projector stay in float32.
+        speech_llm = build_speech_llm(asr_config, dtype=torch.bfloat16 if fast else torch.float32)
+    objective = Objective(
+        asr_config,
+        projector=projector,
+        table_VE=table_VE,
+        tokenizer=load_tokenizer() if speech_llm is None else speech_llm.tokenizer,
+        speech_llm=speech_llm,
+        mask=config.mask,
+        ctc_weight=config.ctc_weight,
+    )
+    if initial:
+        fresh = {name: tensor for name, tensor in trained_state(projector, speech_llm).items() if name.startswith("lora.")}
+        load_trained_state({**fresh, **initial}, projector, speech_llm)
+    return objective
+
+
+def count_trainable(module: nn.Module) -> int:
+    """Number of parameters that get gradients."""
+    return sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)
+
+
+def build_optimizer(objective: Objective, config: OptimConfig) -> torch.optim.AdamW:
+    """AdamW with decay on matrices only; each group keeps its own peak rate."""
+    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+    for name, parameter in objective.named_parameters():
+        if parameter.requires_grad:
+            groups.setdefault((name.startswith("projector."), parameter.ndim > 1), []).append(parameter)
+    return torch.optim.AdamW(
+        [
+            {
+                "params": parameters,
+                "peak": config.learning_rate if in_projector else config.lora_learning_rate,
+                "weight_decay": config.weight_decay if is_matrix else 0.0,
+            }
+            for (in_projector, is_matrix), parameters in groups.items()
+        ],
+        betas=(0.9, 0.98),
+    )
+
+
+def set_learning_rate(optimizer: torch.optim.Optimizer, step: int, max_steps: int, config: OptimConfig) -> None:
+    """Linear warm-up, then a cosine to zero."""
+    warmup = min(1.0, (step + 1) / max(config.warmup_steps, 1))
+    cosine = 0.5 * (1 + math.cos(math.pi * min(step / max_steps, 1.0)))
+    for group in optimizer.param_groups:
+        group["lr"] = group["peak"] * warmup * cosine
+
+
+def resume(
+    run: RunDirectory, objective: Objective, optimizer: torch.optim.Optimizer, stream: BatchStream
+) -> tuple[int, float]:
+    """Load the state of an interrupted run; returns the steps done and the best WER so far."""
+    state = run.load_state()
+    if state is None:
+        return 0, math.inf
+    load_trained_state(state["model"], objective.projector, objective.speech_llm)
+    optimizer.load_state_dict(state["optimizer"])
+    stream.position = state["step"]
+    print(f"continuing at step {state['step']}", file=sys.stderr)
+    return state["step"], state["best_wer"]
+
+
+def save(run: RunDirectory, objective: Objective, optimizer: torch.optim.Optimizer, step: int, best_wer: float) -> None:
+    """Write the newest weights and the state to continue from."""
+    save_model(run.checkpoint, objective)
+    state = {
+        "model": trained_state(objective.projector, objective.speech_llm),
+        "optimizer": optimizer.state_dict(),
+        "step": step,
+        "best_wer": best_wer,
+    }
+    run.save_state(state)
+
+
+def save_model(folder: Path, objective: Objective) -> None:
+    """Write a checkpoint that can be transcribed with; half precision, as it is shipped."""
+    save_checkpoint(folder, objective.config, objective.projector, objective.speech_llm, dtype=torch.float16)
+
+
+def validate(objective: Objective, batches: list[Batch]) -> float:
+    """Corpus WER of the CTC drafts."""
+    objective.eval()
+    with autocast(objective.table_VE.device):
+        hypotheses = [text for batch in batches for text in objective.drafts(batch)]
+    objective.train()
+    return count_errors([text for batch in batches for text in batch.references], hypotheses).wer
