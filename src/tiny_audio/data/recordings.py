@@ -1,0 +1,27 @@
+"""The sound of an utterance: its part of the recording that the manifest names."""
+
+from tiny_audio.audio.io import MIN_DURATION, load_audio
+from tiny_audio.audio.timebase import samples_to_seconds, seconds_to_samples
+from tiny_audio.data.manifest import Utterance
+from tiny_audio.errors import AudioError
+from tiny_audio.types import Waveform
+
+
+def load_waveform(utterance: Utterance) -> Waveform:
+    """Return the utterance's samples `(num_samples,)` at 16 kHz; a recording without `start` is taken whole.
+
+    Raises:
+        AudioError: The recording cannot be read, or holds less than 0.1 s of the utterance.
+    """
+    waveform = load_audio(utterance.audio)
+    if not utterance.start:
+        # Decoders differ by some milliseconds: cutting at `duration` could cost the last sound.
+        return waveform
+    first = seconds_to_samples(utterance.start)
+    part = waveform[first : first + seconds_to_samples(utterance.duration)]
+    if samples_to_seconds(len(part)) < MIN_DURATION:
+        raise AudioError(
+            f"'{utterance.audio}' lasts {samples_to_seconds(len(waveform)):.2f} s; the utterance at "
+            f"{utterance.start:.2f} s for {utterance.duration:.2f} s must hold at least {MIN_DURATION} s of it"
+        )
+    return part
