@@ -76,7 +76,12 @@ class FeatureCacheWriter:
         self._features.write(np.ascontiguousarray(features_TD).tobytes())
         self._features.flush()
         line = CachedUtterance(
-            id=id, first_frame=self._num_frames, num_frames=len(features_TD), duration=duration, text=text, speaker=speaker
+            id=id,
+            first_frame=self._num_frames,
+            num_frames=len(features_TD),
+            duration=duration,
+            text=text,
+            speaker=speaker,
         )
         self._index.write(_index_line(line))
         self._index.flush()
@@ -86,7 +91,9 @@ class FeatureCacheWriter:
     def __enter__(self) -> "FeatureCacheWriter":
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._features.close()
         self._index.close()
 
@@ -109,7 +116,9 @@ class FeatureCache(Sequence[CachedUtterance]):
         num_frames = sum(utterance.num_frames for utterance in self._utterances)
         found = (folder / FEATURES).stat().st_size
         if found < num_frames * self.dim * 2:
-            raise ManifestError(str(folder / FEATURES), 0, f"{found} bytes; its index needs {num_frames * self.dim * 2}")
+            raise ManifestError(
+                str(folder / FEATURES), 0, f"{found} bytes; its index needs {num_frames * self.dim * 2}"
+            )
         self._frames_ND = np.memmap(folder / FEATURES, dtype=np.float16, mode="r").reshape(-1, self.dim)
 
     def __len__(self) -> int:
