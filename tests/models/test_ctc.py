@@ -21,7 +21,7 @@ def test_loss_and_gradient_equal_ctc_over_the_whole_vocabulary():
     logits = torch.cat([hidden @ table_VE.T, blank.unsqueeze(-1)], dim=-1)  # here the blank is the last class
     expected = F.ctc_loss(
         logits.log_softmax(-1).transpose(0, 1),
-        torch.tensor(sum(labels, [])),
+        torch.tensor([label for row in labels for label in row]),
         lengths,
         torch.tensor([4, 2, 3]),
         blank=30,
@@ -54,7 +54,11 @@ def test_frames_needed_is_the_shortest_length_with_a_finite_loss(labels: list[in
     assert frames_needed(labels) == needed
     for num_frames in range(max(needed - 1, 1), needed + 2):
         loss = ctc_loss(
-            torch.randn(1, num_frames, 4), torch.randn(1, num_frames), torch.tensor([num_frames]), [labels], torch.randn(6, 4)
+            torch.randn(1, num_frames, 4),
+            torch.randn(1, num_frames),
+            torch.tensor([num_frames]),
+            [labels],
+            torch.randn(6, 4),
         )
         assert is_feasible(num_frames, labels) == math.isfinite(loss.item())
 

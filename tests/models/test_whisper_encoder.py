@@ -22,7 +22,8 @@ def noise(num_samples: int, seed: int = 0) -> np.ndarray:
 
 
 def test_output_lengths_equal_the_real_tensor_from_a_tenth_to_thirty_seconds(encoder: WhisperEncoder):
-    lengths = np.random.default_rng(0).integers(1_600, 480_001, 60).tolist() + [1_600, 1_759, 1_760, 1_919, 480_000]
+    lengths = np.random.default_rng(0).integers(1_600, 480_001, 60).tolist()
+    lengths += [1_600, 1_759, 1_760, 1_919, 480_000]
     for num_samples in lengths:
         mel_BMF, mel_lengths_B = encoder.features([np.zeros(num_samples, dtype=np.float32)])
         with torch.inference_mode():

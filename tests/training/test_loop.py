@@ -88,7 +88,8 @@ def cache(tmp_path: Path) -> FeatureCache:
 
 def examples_of(cache: FeatureCache) -> list[TrainingExample]:
     return [
-        TrainingExample(cache=cache, utterance=item, labels=tuple(encode_transcript(TOKENIZER, item.text))) for item in cache
+        TrainingExample(cache=cache, utterance=item, labels=tuple(encode_transcript(TOKENIZER, item.text)))
+        for item in cache
     ]
 
 
@@ -110,7 +111,9 @@ def losses(run: RunDirectory) -> list[float]:
     return [line["loss"] for line in lines if "loss" in line]
 
 
-def test_align_learns_the_words_and_the_saved_checkpoint_holds_the_trained_part_only(tmp_path: Path, cache: FeatureCache):
+def test_align_learns_the_words_and_the_saved_checkpoint_holds_the_trained_part_only(
+    tmp_path: Path, cache: FeatureCache
+):
     config = align_config(160)
     run = RunDirectory(tmp_path / "run", config)
     objective = build_objective()
@@ -152,7 +155,9 @@ def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path: Path, cache: Featur
     assert losses(straight) == losses(broken)
 
 
-def test_correct_trains_projector_and_adapters_and_leaves_the_language_model_bit_equal(tmp_path: Path, cache: FeatureCache):
+def test_correct_trains_projector_and_adapters_and_leaves_the_language_model_bit_equal(
+    tmp_path: Path, cache: FeatureCache
+):
     objective = build_objective(with_llm=True)
     frozen = {n: p.clone() for n, p in objective.speech_llm.llm.named_parameters() if not p.requires_grad}
     adapters = {n: p.clone() for n, p in objective.speech_llm.llm.named_parameters() if p.requires_grad}

@@ -41,7 +41,9 @@ def run(args: argparse.Namespace) -> int:
         augmented=args.augment,
         seed=args.seed,
     )
-    print(f"{report.stored} stored, {report.already_stored} already there, {len(report.skipped)} skipped", file=sys.stderr)
+    print(
+        f"{report.stored} stored, {report.already_stored} already there, {len(report.skipped)} skipped", file=sys.stderr
+    )
     if report.skipped:
         path = args.output_dir / "skipped.json"
         path.write_text(json.dumps(report.skipped, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

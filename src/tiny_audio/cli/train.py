@@ -27,12 +27,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Train; the best checkpoint's folder goes to standard output."""
+    import logging
+
     import torch
 
     from tiny_audio.recipes import build_recipe
     from tiny_audio.training.config import apply_overrides
     from tiny_audio.training.loop import train
 
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     if args.threads:
         torch.set_num_threads(args.threads)
     config = apply_overrides(build_recipe(args.recipe), args.set)

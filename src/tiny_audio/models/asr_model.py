@@ -75,7 +75,9 @@ def frame_posteriors(hidden_AE: Tensor, blank_A: Tensor, table_VE: Tensor) -> Fr
     )
 
 
-def audio_embeddings(projected: Projected, lengths_B: Tensor, table_VE: Tensor, *, blank_threshold: float) -> list[Tensor]:
+def audio_embeddings(
+    projected: Projected, lengths_B: Tensor, table_VE: Tensor, *, blank_threshold: float
+) -> list[Tensor]:
     """What the language model reads: one `(A', E)` tensor an utterance, without the frames that are surely blank.
 
     A frame becomes the mix of its likeliest tokens' embeddings, weighted by their posteriors without the blank, plus

@@ -3,7 +3,6 @@
 The frozen weights (encoder, language model) are named in the configuration and come from the weights store.
 """
 
-import os
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -43,7 +42,8 @@ def build_projector(config: ASRConfig) -> AlignedProjector:
 
 def build_speech_llm(config: ASRConfig, *, dtype: torch.dtype = torch.float32) -> SpeechLLM:
     """The language model, frozen and in `dtype`, with new adapters in float32, which change nothing yet."""
-    llm = load_llm().to(dtype).requires_grad_(False)
+    llm: nn.Module = load_llm()
+    llm.to(dtype).requires_grad_(False)
     if config.lora is not None:
         add_lora(llm, rank=config.lora.rank, alpha=config.lora.alpha, dropout=config.lora.dropout)
     return SpeechLLM(llm, load_tokenizer())
@@ -85,13 +85,14 @@ def save_checkpoint(
     """Write a checkpoint folder; each file appears whole or not at all."""
     folder.mkdir(parents=True, exist_ok=True)
     state = {
-        name: tensor.detach().to("cpu", dtype).contiguous() for name, tensor in trained_state(projector, speech_llm).items()
+        name: tensor.detach().to("cpu", dtype).contiguous()
+        for name, tensor in trained_state(projector, speech_llm).items()
     }
     with tempfile.TemporaryDirectory(dir=folder, prefix=".saving-") as temporary:
         save_file(state, Path(temporary) / WEIGHTS_FILE, metadata={"format": "pt"})
         config.save(Path(temporary) / CONFIG_FILE)
         for name in (WEIGHTS_FILE, CONFIG_FILE):
-            os.replace(Path(temporary) / name, folder / name)
+            (Path(temporary) / name).replace(folder / name)
 
 
 def read_checkpoint(name: str | Path) -> tuple[ASRConfig, dict[str, Tensor]]:

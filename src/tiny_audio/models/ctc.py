@@ -6,6 +6,7 @@ fill gigabytes. CTC only ever reads the normaliser and the labels of each uttera
 Shapes: B batch, A audio tokens (CTC frames), E embedding width, V vocabulary, N labels of an utterance.
 """
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,7 +21,7 @@ _ROWS_PER_BLOCK = 256
 
 def frames_needed(labels: Sequence[int]) -> int:
     """CTC frames without which `labels` cannot be aligned: one a label and a blank between equal neighbours."""
-    return len(labels) + sum(left == right for left, right in zip(labels, labels[1:], strict=False))
+    return len(labels) + sum(left == right for left, right in itertools.pairwise(labels))
 
 
 def is_feasible(num_frames: int, labels: Sequence[int]) -> bool:
@@ -29,7 +30,10 @@ def is_feasible(num_frames: int, labels: Sequence[int]) -> bool:
 
 
 class _TableLogsumexp(torch.autograd.Function):
-    """`logsumexp(hidden @ table.T + bias)` by rows; its gradient, softmax @ table, is made in the same pass and kept instead of logits."""
+    """`logsumexp(hidden @ table.T + bias)` by rows.
+
+    Its gradient, softmax @ table, is made in the same pass and kept instead of the logits.
+    """
 
     @staticmethod
     def forward(ctx: Any, hidden_NE: Tensor, table_VE: Tensor, bias_V: Tensor | None) -> Tensor:
@@ -106,7 +110,7 @@ def ctc_loss(
 ) -> Tensor:
     """Negative log-likelihood `(B,)` of each row's labels.
 
-    An infeasible row gives infinity: filter with `is_feasible` first. It is never set to zero here, which would hide it.
+    An infeasible row gives infinity: filter with `is_feasible` first. It is never set to zero, which would hide it.
 
     Args:
         hidden_BAE: projector output; its inner product with an embedding is that token's logit.

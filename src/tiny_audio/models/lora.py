@@ -35,12 +35,14 @@ class LoRALinear(nn.Module):
 def add_lora(model: nn.Module, *, rank: int, alpha: float, dropout: float = 0.0) -> None:
     """Replace every linear layer of the transformer blocks (not the output head) by its LoRA version, in place."""
     for parent, name, layer in _linear_layers(model, nn.Linear):
+        assert isinstance(layer, nn.Linear)
         setattr(parent, name, LoRALinear(layer, rank=rank, alpha=alpha, dropout=dropout))
 
 
 def merge_lora(model: nn.Module) -> None:
     """Fold the adapters into plain linear layers, in place: the same output without the extra products."""
     for parent, name, layer in _linear_layers(model, LoRALinear):
+        assert isinstance(layer, LoRALinear)
         setattr(parent, name, layer.merged())
 
 

@@ -3,7 +3,7 @@
 The same few tokens stand around the audio in training and in inference; there is no other place that builds them.
 """
 
-from typing import Protocol
+from typing import Any, Protocol
 
 AUDIO_TOKEN = "<|audio|>"
 """Stands for all audio embeddings in the prompt text."""
@@ -17,11 +17,9 @@ class Tokenizer(Protocol):
 
     def encode(self, text: str, *, add_special_tokens: bool = ...) -> list[int]:
         """Token ids of a text."""
-        ...
 
-    def decode(self, token_ids: list[int], *, skip_special_tokens: bool = ...) -> str:
+    def decode(self, token_ids: Any, *, skip_special_tokens: bool = ...) -> Any:
         """Text of token ids."""
-        ...
 
 
 def encode_prompt(tokenizer: Tokenizer) -> tuple[list[int], list[int]]:

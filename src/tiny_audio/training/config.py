@@ -59,7 +59,7 @@ class TrainConfig:
     num_frequent_tokens: int = 8_000
     """Tokens of the training transcripts that every CTC normaliser sums over."""
     num_random_tokens: int = 4_000
-    """Further tokens drawn anew in each step, which stand for the rest of the vocabulary; 0 and 0: always sum over all."""
+    """Further tokens drawn in each step, which stand for the rest of the vocabulary; 0 and 0: always sum over all."""
     ctc_weight: float = 0.3
     """Share of the CTC loss beside the language model's loss in `correct`, so that the drafts stay good."""
     validate_every: int = 500
@@ -80,9 +80,11 @@ class TrainConfig:
             problems.append("objective 'align' has no language model in memory; leave lora unset")
         if self.optim.max_steps <= 0 and self.optim.epochs <= 0:
             problems.append("optim.max_steps and optim.epochs are both 0; set one")
-        for name in ("learning_rate", "lora_learning_rate", "max_batch_duration"):
-            if getattr(self.optim, name) <= 0:
-                problems.append(f"optim.{name} is {getattr(self.optim, name)}; expected more than 0")
+        problems += [
+            f"optim.{name} is {getattr(self.optim, name)}; expected more than 0"
+            for name in ("learning_rate", "lora_learning_rate", "max_batch_duration")
+            if getattr(self.optim, name) <= 0
+        ]
         problems += [
             f"{name} is {getattr(self, name)}; expected 1 or more"
             for name in ("validate_every", "save_every", "max_validation_utterances")

@@ -1,7 +1,7 @@
 """Turn the data of a configuration into training examples and validation batches, counting all that cannot be used."""
 
 import json
-import sys
+import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,8 @@ from tiny_audio.weights.ctranslate2 import read_whisper
 from tiny_audio.weights.store import WHISPER_BASE, fetch
 
 _VALIDATION_BATCH = 16
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,12 +40,12 @@ def open_cache(path: Path, run_folder: Path) -> FeatureCache:
     """
     if path.is_dir():
         return FeatureCache(path)
-    folder = run_folder / "features" / path.stem
+    folder = run_folder / "features" / "-".join(path.with_suffix("").parts[-2:]).strip("/")
     encoder = WhisperEncoder.from_state_dict(read_whisper(fetch(WHISPER_BASE)))
     meta: dict[str, object] = {"encoder": WHISPER_BASE.name, "manifest": str(path)}
     report = cache_features(read_manifest(path), encoder, folder, meta=meta)
     for reason in report.skipped.values():
-        print(f"tiny-audio: skipped {reason}", file=sys.stderr)
+        logger.warning("skipped %s", reason)
     return FeatureCache(folder)
 
 
@@ -84,9 +86,11 @@ def report_infeasible(infeasible: Sequence[Infeasible], total: int, path: Path) 
         return
     with path.open("w", encoding="utf-8") as lines:
         lines.writelines(json.dumps(vars(item), ensure_ascii=False) + "\n" for item in infeasible)
-    print(
-        f"{len(infeasible)} of {total} utterances left out: more text than CTC can align to their audio; see {path}",
-        file=sys.stderr,
+    logger.warning(
+        "%d of %d utterances left out: more text than CTC can align to their audio; see %s",
+        len(infeasible),
+        total,
+        path,
     )
 
 
@@ -97,4 +101,6 @@ def validation_batches(source: str, run_folder: Path, *, max_utterances: int) ->
     chosen: list[CachedUtterance] = [cache[int(position * step)] for position in range(min(len(cache), max_utterances))]
     chosen.sort(key=lambda utterance: utterance.num_frames)
     examples = [TrainingExample(cache=cache, utterance=utterance, labels=()) for utterance in chosen]
-    return [collate(examples[start : start + _VALIDATION_BATCH]) for start in range(0, len(examples), _VALIDATION_BATCH)]
+    return [
+        collate(examples[start : start + _VALIDATION_BATCH]) for start in range(0, len(examples), _VALIDATION_BATCH)
+    ]

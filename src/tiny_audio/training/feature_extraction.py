@@ -8,17 +8,16 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from tiny_audio.audio.io import load_audio
-from tiny_audio.audio.timebase import MAX_CHUNK, SAMPLE_RATE, samples_to_seconds, seconds_to_samples
+from tiny_audio.audio.timebase import MAX_CHUNK, samples_to_seconds, seconds_to_samples
 from tiny_audio.data.augment import augment, rng_for
 from tiny_audio.data.feature_cache import FeatureCacheWriter
 from tiny_audio.data.manifest import Utterance
+from tiny_audio.data.recordings import load_waveform
 from tiny_audio.errors import AudioError
 from tiny_audio.models.encoders.whisper import WhisperEncoder
 from tiny_audio.models.precision import autocast
 from tiny_audio.types import Seconds, Waveform
 
-MIN_DURATION: Seconds = 0.1
 MAX_BATCH_DURATION: Seconds = 120.0
 _SORT_WINDOW = 128
 """Utterances that are sorted by length together: little padding, and little lost when interrupted."""
@@ -63,7 +62,7 @@ def cache_features(
             loaded: list[tuple[str, Utterance, Waveform]] = []
             for utterance, copy, cache_id in window:
                 try:
-                    waveform = load_utterance(utterance)
+                    waveform = load_short(utterance)
                 except AudioError as error:
                     skipped[cache_id] = str(error)
                     continue
@@ -82,24 +81,19 @@ def cache_features(
                     )
             progress.update(round(sum(utterance.duration for utterance, _, _ in window)))
         progress.close()
-    return CacheReport(
-        stored=len(todo) - len(skipped), already_stored=len(jobs) - len(todo), skipped=skipped
-    )
+    return CacheReport(stored=len(todo) - len(skipped), already_stored=len(jobs) - len(todo), skipped=skipped)
 
 
-def load_utterance(utterance: Utterance) -> Waveform:
-    """The part of the recording that the manifest line names.
+def load_short(utterance: Utterance) -> Waveform:
+    """The utterance's samples.
 
     Raises:
         AudioError: unreadable, shorter than 0.1 s or longer than 30 s.
     """
-    waveform = load_audio(utterance.audio)
-    if utterance.start:
-        first = seconds_to_samples(utterance.start)
-        waveform = waveform[first : first + seconds_to_samples(utterance.duration)]
-    duration = len(waveform) / SAMPLE_RATE
-    if not MIN_DURATION <= duration <= MAX_CHUNK:
-        raise AudioError(f"'{utterance.audio}': {duration:.2f} s; training takes {MIN_DURATION} to {MAX_CHUNK:.0f} s")
+    waveform = load_waveform(utterance)
+    if len(waveform) > seconds_to_samples(MAX_CHUNK):
+        duration = samples_to_seconds(len(waveform))
+        raise AudioError(f"'{utterance.audio}': {duration:.2f} s; training takes utterances up to {MAX_CHUNK:.0f} s")
     return waveform
 
 

@@ -1,5 +1,6 @@
 """The one training loop, for every objective."""
 
+import logging
 import math
 import sys
 import time
@@ -34,6 +35,8 @@ from tiny_audio.weights.gguf import load_embedding_table, load_tokenizer
 ENCODER_FRAME_RATE = 50
 LOG_EVERY = 20
 
+logger = logging.getLogger(__name__)
+
 
 def train(config: TrainConfig, output_dir: Path) -> RunDirectory:
     """Run a configuration, or continue it where it was interrupted.
@@ -64,17 +67,20 @@ def run_loop(
 ) -> None:
     """Step until `config.optim` says enough; log, validate and save on the way.
 
-    Randomness (masks, dropout) is drawn anew from (seed, step) in every step, so a resumed run equals an uninterrupted one.
+    Randomness (masks, dropout) is drawn anew from (seed, step): a resumed run equals an uninterrupted one.
     """
     stream = BatchStream(
         examples, max_batch_frames=int(config.optim.max_batch_duration * ENCODER_FRAME_RATE), seed=config.seed
     )
     max_steps = config.optim.max_steps or round(config.optim.epochs * stream.batches_per_epoch())
-    hours = sum(example.utterance.duration for example in examples) / 3600
-    print(
-        f"{len(examples)} utterances, {hours:.2f} h and {stream.batches_per_epoch()} batches an epoch, "
-        f"padding {stream.padding_share():.1%}; {max_steps} steps; {count_trainable(objective) / 1e6:.2f} M trained parameters",
-        file=sys.stderr,
+    logger.info(
+        "%d utterances, %.2f h and %d batches an epoch, padding %.1f %%; %d steps; %.2f M trained parameters",
+        len(examples),
+        sum(example.utterance.duration for example in examples) / 3600,
+        stream.batches_per_epoch(),
+        100 * stream.padding_share(),
+        max_steps,
+        count_trainable(objective) / 1e6,
     )
     if config.num_frequent_tokens or config.num_random_tokens:
         objective.sampler = VocabularySampler(
@@ -126,7 +132,7 @@ def run_loop(
                 save(run, objective, optimizer, step, best_wer)
     except KeyboardInterrupt:
         save(run, objective, optimizer, step, best_wer)
-        print(f"interrupted at step {step}; the same command continues from there", file=sys.stderr)
+        logger.warning("interrupted at step %d; the same command continues from there", step)
         raise
     finally:
         progress.close()
@@ -143,7 +149,8 @@ def build_objective(config: TrainConfig) -> Objective:
     initial: dict[str, Tensor] = {}
     if config.init is not None:
         found, initial = read_checkpoint(config.init)
-        asr_config = replace(found, projector=replace(found.projector, dropout=config.projector.dropout), lora=config.lora)
+        sizes = replace(found.projector, dropout=config.projector.dropout)
+        asr_config = replace(found, projector=sizes, lora=config.lora)
     elif config.objective == "correct":
         raise ConfigError(["objective 'correct' starts from an aligned projector; give its checkpoint with --init"])
     projector = build_projector(asr_config)
@@ -163,8 +170,8 @@ def build_objective(config: TrainConfig) -> Objective:
         ctc_weight=config.ctc_weight,
     )
     if initial:
-        fresh = {name: tensor for name, tensor in trained_state(projector, speech_llm).items() if name.startswith("lora.")}
-        load_trained_state({**fresh, **initial}, projector, speech_llm)
+        # An aligned checkpoint has no adapters yet: they keep their start.
+        load_trained_state({**trained_state(projector, speech_llm), **initial}, projector, speech_llm)
     return objective
 
 
@@ -210,7 +217,7 @@ def resume(
     load_trained_state(state["model"], objective.projector, objective.speech_llm)
     optimizer.load_state_dict(state["optimizer"])
     stream.position = state["step"]
-    print(f"continuing at step {state['step']}", file=sys.stderr)
+    logger.info("continuing at step %d", state["step"])
     return state["step"], state["best_wer"]
 
 

@@ -80,11 +80,13 @@ class Objective(nn.Module):
         )
         llm = self.speech_llm.loss(embeds, batch.labels)
         loss = self.ctc_weight * ctc + llm
-        kept = sum(len(rows) for rows in embeds) / batch.duration
-        return StepOutput(
-            loss=loss,
-            metrics={"loss": loss.item(), "ctc_loss": ctc.item(), "llm_loss": llm.item(), "audio_tokens_per_second": kept},
-        )
+        metrics = {
+            "loss": loss.item(),
+            "ctc_loss": ctc.item(),
+            "llm_loss": llm.item(),
+            "audio_tokens_per_second": sum(len(rows) for rows in embeds) / batch.duration,
+        }
+        return StepOutput(loss=loss, metrics=metrics)
 
     @torch.inference_mode()
     def drafts(self, batch: Batch) -> list[str]:
@@ -101,7 +103,7 @@ class Objective(nn.Module):
 
 
 def mask_frames(features_BTD: Tensor, lengths_B: Tensor, config: MaskConfig, generator: torch.Generator) -> Tensor:
-    """A copy of the features with random stretches of frames set to zero (SpecAugment's time masks, arXiv 1904.08779)."""
+    """A copy of the features with random stretches of frames set to zero (SpecAugment, arXiv 1904.08779)."""
     if not config.spans_per_second:
         return features_BTD
     masked_BTD = features_BTD.clone()

@@ -1,16 +1,15 @@
 """The folder of a training run: configuration, metrics, checkpoints and the state to continue from.
 
-    config.json         the resolved configuration
-    environment.json    versions and machine
-    metrics.jsonl       one line a logged step
-    infeasible.jsonl    utterances that no CTC alignment exists for
-    checkpoint/         the newest weights, a complete model for `tiny-audio transcribe --model`
-    best/               the weights with the lowest validation WER
-    state.pt            weights in full precision, optimizer and position, to resume
+config.json         the resolved configuration
+environment.json    versions and machine
+metrics.jsonl       one line a logged step
+infeasible.jsonl    utterances that no CTC alignment exists for
+checkpoint/         the newest weights, a complete model for `tiny-audio transcribe --model`
+best/               the weights with the lowest validation WER
+state.pt            weights in full precision, optimizer and position, to resume
 """
 
 import json
-import os
 import platform
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -44,9 +43,8 @@ class RunDirectory:
             found, wanted = json.loads(config_path.read_text(encoding="utf-8")), json.loads(text)
             if found != wanted:
                 differ = sorted(name for name in wanted if found.get(name) != wanted[name])
-                raise ConfigError(
-                    [f"{path} holds a run with another configuration ({', '.join(differ)}); choose another output folder"]
-                )
+                problem = f"{path} holds a run with another configuration ({', '.join(differ)}); choose another folder"
+                raise ConfigError([problem])
         config_path.write_text(text, encoding="utf-8")
         environment = {
             "tiny_audio": __version__,
@@ -66,7 +64,7 @@ class RunDirectory:
         """Keep what is needed to continue exactly; the old state stays until the new one is whole."""
         temporary = self._state.with_suffix(".tmp")
         torch.save(state, temporary)
-        os.replace(temporary, self._state)
+        temporary.replace(self._state)
 
     def load_state(self) -> dict[str, Any] | None:
         """The state of an interrupted run, or None for a new one; metrics after it are dropped."""

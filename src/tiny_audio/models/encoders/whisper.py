@@ -74,7 +74,9 @@ class WhisperEncoder(nn.Module):
         prefix = "model.encoder."
         own = {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
         if "conv1.weight" not in own:
-            raise CheckpointError(f"no '{prefix}conv1.weight' among {len(state)} tensors; expected a Whisper state dict")
+            raise CheckpointError(
+                f"no '{prefix}conv1.weight' among {len(state)} tensors; expected a Whisper state dict"
+            )
         dim, n_mels, _ = own["conv1.weight"].shape
         with torch.device("meta"):
             encoder = cls(
@@ -105,7 +107,7 @@ class WhisperEncoder(nn.Module):
         return batch_BMF, lengths_B
 
     def forward(self, mel_BMF: Tensor, lengths_B: Tensor | None = None) -> Tensor:
-        """Hidden states `(B, T, D)`; what stands beyond a row's own length is meaningless and changes nothing before it.
+        """Hidden states `(B, T, D)`; what stands beyond a row's own length is meaningless.
 
         Args:
             mel_BMF: log-mel, zeros beyond each row's length.
@@ -118,7 +120,8 @@ class WhisperEncoder(nn.Module):
         num_frames = (num_mel_frames + 1) // 2
         if num_frames > self.max_frames:
             limit = self.max_frames / self.frame_rate
-            raise AudioError(f"{num_frames / self.frame_rate:.2f} s of audio; the encoder takes at most {limit:.0f} s at once")
+            found = num_frames / self.frame_rate
+            raise AudioError(f"{found:.2f} s of audio; the encoder takes at most {limit:.0f} s at once")
         is_padded = lengths_B is not None and int(lengths_B.min()) < num_mel_frames
         hidden_BDF = F.gelu(self.conv1(mel_BMF))
         mask_B11T = None
@@ -126,7 +129,9 @@ class WhisperEncoder(nn.Module):
             assert lengths_B is not None
             lengths_B = lengths_B.to(mel_BMF.device)
             # conv2 looks one frame ahead: what conv1 wrote behind the end must be the zeros a lone clip would see.
-            hidden_BDF = hidden_BDF * (torch.arange(num_mel_frames, device=mel_BMF.device) < lengths_B[:, None])[:, None]
+            hidden_BDF = (
+                hidden_BDF * (torch.arange(num_mel_frames, device=mel_BMF.device) < lengths_B[:, None])[:, None]
+            )
             frames = torch.arange(num_frames, device=mel_BMF.device)
             mask_B11T = (frames < self.mel_to_encoder_frames(lengths_B)[:, None])[:, None, None]
         hidden_BTD = F.gelu(self.conv2(hidden_BDF)).transpose(1, 2)

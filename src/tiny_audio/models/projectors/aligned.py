@@ -68,7 +68,7 @@ class AlignedProjector(nn.Module):
         return (lengths_B + self.stack_factor - 1) // self.stack_factor
 
     def forward(self, encoder_BTD: Tensor, lengths_B: Tensor) -> Projected:
-        """Project `(B, T, D)`, of which `lengths_B` frames a row are real, to A = ceil(T / stack_factor) audio tokens."""
+        """Project `(B, T, D)`, of which `lengths_B` frames a row are real, to A = ceil(T / stack_factor) tokens."""
         lengths_B = lengths_B.to(encoder_BTD.device)
         # Zeros behind the end, whatever the batch holds there: a row in a batch equals the row alone.
         normed_BTD = self.dropout(self.norm_in(encoder_BTD)) * _valid(encoder_BTD, lengths_B)
