@@ -23,6 +23,13 @@ class AudioDecodeError(AudioError):
         super().__init__(f"cannot decode '{source}': {reason}. Is it an audio file?")
 
 
+class AudioTruncatedError(AudioError):
+    """The audio ends before its own header says, or inside a frame."""
+
+    def __init__(self, source: str, reason: str) -> None:
+        super().__init__(f"'{source}' is cut off or damaged: {reason}. Copy or download it again.")
+
+
 class ConfigError(TinyAudioError, ValueError):
     """All problems of a configuration at once."""
 
@@ -31,10 +38,10 @@ class ConfigError(TinyAudioError, ValueError):
 
 
 class ManifestError(TinyAudioError, ValueError):
-    """A manifest line cannot be used."""
+    """A manifest, or one line of it (counted from 1), cannot be used."""
 
-    def __init__(self, path: str, line: int, reason: str) -> None:
-        super().__init__(f"{path}:{line}: {reason}")
+    def __init__(self, path: str, line: int | None, reason: str) -> None:
+        super().__init__(f"{path}: {reason}" if line is None else f"{path}:{line}: {reason}")
 
 
 class UnknownNameError(TinyAudioError, KeyError):
@@ -66,8 +73,26 @@ class WeightsError(TinyAudioError, OSError):
     """A weights file is missing, cannot be fetched, or has the wrong bytes."""
 
 
+class OutputError(TinyAudioError, OSError):
+    """A result cannot be written where it was asked for."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(f"cannot write '{path}': {reason}")
+
+
 class MissingExtraError(TinyAudioError, ImportError):
     """An optional dependency is not installed."""
 
     def __init__(self, package: str, extra: str) -> None:
         super().__init__(f"'{package}' is not installed; run `pip install 'tiny-audio[{extra}]'`")
+
+
+class MissingVoiceError(TinyAudioError, ImportError):
+    """A text-to-speech voice is not installed."""
+
+    def __init__(self, voice: str, install: str) -> None:
+        super().__init__(f"voice '{voice}' is not installed; run: {install}")
+
+
+class SynthError(TinyAudioError, RuntimeError):
+    """Speech could not be made."""
