@@ -7,8 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from tiny_audio.data.feature_cache import FeatureCache, FeatureCacheWriter
 from tiny_audio.data.stream import TrainingExample
@@ -23,40 +21,14 @@ from tiny_audio.training.examples import training_examples
 from tiny_audio.training.loop import run_loop
 from tiny_audio.training.objectives import Objective
 from tiny_audio.training.run_directory import RunDirectory
-
-WORDS = ["one", "two", "three", "four", "five"]
-
-
-def word_tokenizer() -> PreTrainedTokenizerFast:
-    """Bytes, plus whole tokens for the words and for the end of a turn."""
-    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    vocabulary = {symbol: index for index, symbol in enumerate(alphabet)}
-    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    tokenizer.add_special_tokens(["<|im_start|>", "<|im_end|>"])
-    tokenizer.add_tokens([f" {word}" for word in WORDS])
-    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<|im_end|>")
-
+from tiny_models import WORDS, tiny_llm, word_tokenizer
 
 TOKENIZER = word_tokenizer()
 CONFIG = ASRConfig(encoder_dim=8, llm_dim=16, projector=ProjectorConfig(hidden_dim=32, num_blocks=1, dropout=0.1))
 
 
 def build_objective(*, with_llm: bool = False) -> Objective:
-    torch.manual_seed(0)
-    llm = LlamaForCausalLM(
-        LlamaConfig(
-            vocab_size=len(TOKENIZER),
-            hidden_size=16,
-            intermediate_size=32,
-            num_hidden_layers=2,
-            num_attention_heads=2,
-            tie_word_embeddings=True,
-        )
-    ).eval()
-    llm.requires_grad_(False)
-    torch.nn.init.normal_(llm.get_input_embeddings().weight, std=0.5)
+    llm = tiny_llm(TOKENIZER)
     config = CONFIG
     if with_llm:
         config = replace(config, lora=LoRAConfig(rank=4, alpha=8.0, dropout=0.0))
