@@ -35,7 +35,8 @@ def run(args: argparse.Namespace) -> int:
     from tiny_audio.training.config import apply_overrides
     from tiny_audio.training.loop import train
 
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    logging.getLogger("tiny_audio").handlers = [logging.StreamHandler(sys.stderr)]
+    logging.getLogger("tiny_audio").setLevel(logging.INFO)
     if args.threads:
         torch.set_num_threads(args.threads)
     config = apply_overrides(build_recipe(args.recipe), args.set)

@@ -28,7 +28,7 @@ class LoRAConfig:
 
     rank: int = 16
     alpha: float = 32.0
-    dropout: float = 0.05
+    dropout: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)

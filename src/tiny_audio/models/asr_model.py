@@ -6,6 +6,7 @@
 Shapes: B batch, T encoder frames, D encoder width, A audio tokens, E LLM width, V vocabulary.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 
 from tiny_audio.models.asr_config import ASRConfig
 from tiny_audio.models.beam_search import BeamHypothesis, FrameCandidates, prefix_beam_search
-from tiny_audio.models.ctc import collapse, table_logsumexp
+from tiny_audio.models.ctc import collapse
 from tiny_audio.models.encoders.whisper import WhisperEncoder
 from tiny_audio.models.projectors.aligned import AlignedProjector, Projected
 from tiny_audio.models.speech_llm import SpeechLLM
@@ -87,11 +88,12 @@ def audio_embeddings(
     for hidden_AE, blank_A, residual_AE, length in zip(*projected, lengths_B.tolist(), strict=True):
         hidden_AE, blank_A, residual_AE = hidden_AE[:length], blank_A[:length], residual_AE[:length]
         with torch.no_grad():
-            normaliser_A = torch.logaddexp(table_logsumexp(hidden_AE, table_VE), blank_A)
-            kept_A = blank_A - normaliser_A < torch.tensor(blank_threshold).log()
+            logits_AV = hidden_AE.to(table_VE.dtype) @ table_VE.T
+            normaliser_A = torch.logaddexp(logits_AV.float().logsumexp(dim=1), blank_A.float())
+            kept_A = blank_A - normaliser_A < math.log(blank_threshold)
             if not kept_A.any():  # the language model needs something to look at
                 kept_A[blank_A.argmin()] = True
-            top_ids_AK = (hidden_AE[kept_A] @ table_VE.T.to(hidden_AE.dtype)).topk(_TOKENS_PER_FRAME, dim=1).indices
+            top_ids_AK = logits_AV[kept_A].topk(min(_TOKENS_PER_FRAME, len(table_VE)), dim=1).indices
         candidates_AKE = table_VE[top_ids_AK].to(hidden_AE.dtype)
         weights_AK = (candidates_AKE @ hidden_AE[kept_A].unsqueeze(-1)).squeeze(-1).float().softmax(dim=1)
         mix_AE = (weights_AK.to(hidden_AE.dtype).unsqueeze(1) @ candidates_AKE).squeeze(1)
