@@ -9,9 +9,10 @@ import pytest
 import torch
 
 from tiny_audio.data.feature_cache import FeatureCache, FeatureCacheWriter
-from tiny_audio.data.stream import TrainingExample
+from tiny_audio.data.stream import TrainingExample, collate
 from tiny_audio.errors import ConfigError
 from tiny_audio.models.asr_config import ASRConfig, LoRAConfig, ProjectorConfig
+from tiny_audio.models.asr_model import FeatureTranscriber
 from tiny_audio.models.checkpoint import build_projector, read_checkpoint
 from tiny_audio.models.lora import add_lora
 from tiny_audio.models.speech_llm import SpeechLLM
@@ -33,15 +34,14 @@ def build_objective(*, with_llm: bool = False) -> Objective:
     if with_llm:
         config = replace(config, lora=LoRAConfig(rank=4, alpha=8.0, dropout=0.0))
         add_lora(llm, rank=4, alpha=8.0)
-    return Objective(
+    model = FeatureTranscriber(
         config,
         projector=build_projector(config),
         table_VE=llm.get_input_embeddings().weight.detach().clone(),
         tokenizer=TOKENIZER,
         speech_llm=SpeechLLM(llm, TOKENIZER) if with_llm else None,
-        mask=MaskConfig(),
-        ctc_weight=0.3,
     )
+    return Objective(model, mask=MaskConfig(), ctc_weight=0.3)
 
 
 @pytest.fixture
@@ -94,7 +94,7 @@ def test_align_learns_the_words_and_the_saved_checkpoint_holds_the_trained_part_
     saved, state = read_checkpoint(run.checkpoint)
     assert saved == CONFIG
     assert {name.split(".")[0] for name in state} == {"projector"}
-    for name, tensor in objective.projector.state_dict().items():
+    for name, tensor in objective.model.projector.state_dict().items():
         assert torch.allclose(state[f"projector.{name}"].float(), tensor, atol=1e-2)
 
 
@@ -122,7 +122,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path: Path, cache: Featur
         run_loop(first, examples_of(cache), {}, config, broken)
     second = build_objective()
     run_loop(second, examples_of(cache), {}, config, RunDirectory(tmp_path / "broken", config))
-    for left, right in zip(whole.projector.parameters(), second.projector.parameters(), strict=True):
+    for left, right in zip(whole.model.projector.parameters(), second.model.projector.parameters(), strict=True):
         assert torch.equal(left, right)
     assert losses(straight) == losses(broken)
 
@@ -131,15 +131,20 @@ def test_correct_trains_projector_and_adapters_and_leaves_the_language_model_bit
     tmp_path: Path, cache: FeatureCache
 ):
     objective = build_objective(with_llm=True)
-    frozen = {n: p.clone() for n, p in objective.speech_llm.llm.named_parameters() if not p.requires_grad}
-    adapters = {n: p.clone() for n, p in objective.speech_llm.llm.named_parameters() if p.requires_grad}
-    config = replace(align_config(60), objective="correct", lora=objective.config.lora)
+    frozen = {n: p.clone() for n, p in objective.model.speech_llm.llm.named_parameters() if not p.requires_grad}
+    adapters = {n: p.clone() for n, p in objective.model.speech_llm.llm.named_parameters() if p.requires_grad}
+    config = replace(align_config(60), objective="correct", lora=objective.model.config.lora)
     run = RunDirectory(tmp_path / "run", config)
-    run_loop(objective, examples_of(cache), {}, config, run)
-    after = dict(objective.speech_llm.llm.named_parameters())
+    run_loop(objective, examples_of(cache), {"words": [collate(examples_of(cache)[:6])]}, config, run)
+    measured = [json.loads(line) for line in (run.path / "metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in measured if {"wer/words", "draft_wer/words"} <= line.keys()] == list(
+        range(10, 61, 10)
+    )
+    assert (run.best / "model.safetensors").is_file()
+    after = dict(objective.model.speech_llm.llm.named_parameters())
     assert all(torch.equal(after[name], tensor) for name, tensor in frozen.items())
     assert any(not torch.equal(after[name], tensor) for name, tensor in adapters.items())
-    assert objective.projector.residual.weight.any()
+    assert objective.model.projector.residual.weight.any()
     assert losses(run)[-1] < losses(run)[0]
 
 

@@ -101,14 +101,13 @@ def audio_embeddings(
     return embeds
 
 
-class ASRModel(nn.Module):
-    """Encoder, projector and, once `correct` has trained it, a language model with adapters."""
+class FeatureTranscriber(nn.Module):
+    """What comes behind the encoder: projector and, once `correct` has trained it, a language model with adapters."""
 
     def __init__(
         self,
         config: ASRConfig,
         *,
-        encoder: WhisperEncoder,
         projector: AlignedProjector,
         table_VE: Tensor,
         tokenizer: Tokenizer,
@@ -116,37 +115,16 @@ class ASRModel(nn.Module):
     ) -> None:
         super().__init__()
         self.config = config
-        self.encoder = encoder
         self.projector = projector
         self.speech_llm = speech_llm
         self.tokenizer = tokenizer
         self.register_buffer("table_VE", table_VE, persistent=False)
         self.table_VE: Tensor
 
-    @classmethod
-    def from_pretrained(cls, name: str | Path = "tiny-audio-base") -> "ASRModel":
-        """Load a checkpoint: the name of a shipped model, or a folder that `tiny-audio train` made.
-
-        Raises:
-            CheckpointError: no such checkpoint, or its tensors do not fit.
-            WeightsError: the frozen weights can neither be found nor fetched.
-        """
-        from tiny_audio.models.checkpoint import load_model
-
-        return load_model(name)
-
-    @torch.inference_mode()
-    def transcribe_waveforms(self, waveforms: Sequence[Waveform]) -> list[Hypothesis]:
-        """Transcribe waveforms of 0.1 to 30 s each; what stands beside an utterance does not change its text."""
-        mel_BMF, mel_lengths_B = self.encoder.features(waveforms)
-        device = self.table_VE.device
-        encoder_BTD = self.encoder(mel_BMF.to(device), mel_lengths_B.to(device))
-        return self.transcribe_features(encoder_BTD, self.encoder.mel_to_encoder_frames(mel_lengths_B))
-
     @torch.inference_mode()
     def transcribe_features(self, encoder_BTD: Tensor, lengths_B: Tensor) -> list[Hypothesis]:
         """Transcribe encoder output, of which `lengths_B` frames a row are real."""
-        projected = self.projector(encoder_BTD, lengths_B)
+        projected = Projected(*(output.float() for output in self.projector(encoder_BTD, lengths_B)))
         lengths_B = self.projector.output_lengths(lengths_B)
         hypotheses = []
         for row, length in enumerate(lengths_B.tolist()):
@@ -187,3 +165,40 @@ class ASRModel(nn.Module):
             score = torch.tensor([hypothesis.log_prob, -torch.inf if known is None else known]).logsumexp(0)
             scores[text] = float(score)
         return scores
+
+
+class ASRModel(FeatureTranscriber):
+    """A whole recogniser: from waveforms to text."""
+
+    def __init__(
+        self,
+        config: ASRConfig,
+        *,
+        encoder: WhisperEncoder,
+        projector: AlignedProjector,
+        table_VE: Tensor,
+        tokenizer: Tokenizer,
+        speech_llm: SpeechLLM | None = None,
+    ) -> None:
+        super().__init__(config, projector=projector, table_VE=table_VE, tokenizer=tokenizer, speech_llm=speech_llm)
+        self.encoder = encoder
+
+    @classmethod
+    def from_pretrained(cls, name: str | Path = "tiny-audio-base") -> "ASRModel":
+        """Load a checkpoint: the name of a shipped model, or a folder that `tiny-audio train` made.
+
+        Raises:
+            CheckpointError: no such checkpoint, or its tensors do not fit.
+            WeightsError: the frozen weights can neither be found nor fetched.
+        """
+        from tiny_audio.models.checkpoint import load_model
+
+        return load_model(name)
+
+    @torch.inference_mode()
+    def transcribe_waveforms(self, waveforms: Sequence[Waveform]) -> list[Hypothesis]:
+        """Transcribe waveforms of 0.1 to 30 s each; what stands beside an utterance does not change its text."""
+        mel_BMF, mel_lengths_B = self.encoder.features(waveforms)
+        device = self.table_VE.device
+        encoder_BTD = self.encoder(mel_BMF.to(device), mel_lengths_B.to(device))
+        return self.transcribe_features(encoder_BTD, self.encoder.mel_to_encoder_frames(mel_lengths_B))

@@ -16,6 +16,7 @@ from tiny_audio.data.stream import Batch, BatchStream, TrainingExample
 from tiny_audio.errors import ConfigError
 from tiny_audio.evaluation.wer import count_errors
 from tiny_audio.models.asr_config import ASRConfig
+from tiny_audio.models.asr_model import FeatureTranscriber
 from tiny_audio.models.checkpoint import (
     build_projector,
     build_speech_llm,
@@ -47,7 +48,7 @@ def train(config: TrainConfig, output_dir: Path) -> RunDirectory:
     run = RunDirectory(output_dir, config)
     objective = build_objective(config)
     examples, infeasible = training_examples(
-        config.train, run.path, objective.tokenizer, stack_factor=objective.projector.stack_factor
+        config.train, run.path, objective.model.tokenizer, stack_factor=objective.model.projector.stack_factor
     )
     report_infeasible(infeasible, len(examples) + len(infeasible), run.path / "infeasible.jsonl")
     validation = {
@@ -104,7 +105,7 @@ def run_loop(
             generator.manual_seed(step_seed)
             torch.manual_seed(step_seed)
             set_learning_rate(optimizer, step, max_steps, config.optim)
-            with autocast(objective.table_VE.device):
+            with autocast(objective.fast_table_VE.device):
                 output = objective(batch, generator)
             optimizer.zero_grad(set_to_none=True)
             output.loss.backward()
@@ -120,11 +121,12 @@ def run_loop(
                 shown["loss"] = f"{output.metrics['loss']:.3f}"
                 progress.set_postfix(shown)
             if validation and (step % config.validate_every == 0 or is_last):
-                wers = {name: validate(objective, batches) for name, batches in validation.items()}
-                run.log(step, {f"wer/{name}": round(wer, 4) for name, wer in wers.items()})
+                measured = {name: validate(objective, batches) for name, batches in validation.items()}
+                wers = {f"{kind}/{name}": wer for name, found in measured.items() for kind, wer in found.items()}
+                run.log(step, {name: round(wer, 4) for name, wer in wers.items()})
                 report = ", ".join(f"{name} {wer:.2%}" for name, wer in wers.items())
-                progress.write(f"step {step}: loss {output.metrics['loss']:.3f}, WER {report}", sys.stderr)
-                mean_wer = sum(wers.values()) / len(wers)
+                progress.write(f"step {step}: loss {output.metrics['loss']:.3f}, {report}", sys.stderr)
+                mean_wer = sum(found["wer"] for found in measured.values()) / len(measured)
                 if mean_wer < best_wer:
                     best_wer = mean_wer
                     save_model(run.best, objective)
@@ -160,19 +162,14 @@ def build_objective(config: TrainConfig) -> Objective:
     if config.objective == "correct":
         # The frozen part is kept in the format it is computed in; adapters and projector stay in float32.
         speech_llm = build_speech_llm(asr_config, dtype=torch.bfloat16 if fast else torch.float32)
-    objective = Objective(
-        asr_config,
-        projector=projector,
-        table_VE=table_VE,
-        tokenizer=load_tokenizer() if speech_llm is None else speech_llm.tokenizer,
-        speech_llm=speech_llm,
-        mask=config.mask,
-        ctc_weight=config.ctc_weight,
-    )
     if initial:
         # An aligned checkpoint has no adapters yet: they keep their start.
         load_trained_state({**trained_state(projector, speech_llm), **initial}, projector, speech_llm)
-    return objective
+    tokenizer = load_tokenizer() if speech_llm is None else speech_llm.tokenizer
+    model = FeatureTranscriber(
+        asr_config, projector=projector, table_VE=table_VE, tokenizer=tokenizer, speech_llm=speech_llm
+    )
+    return Objective(model, mask=config.mask, ctc_weight=config.ctc_weight)
 
 
 def count_trainable(module: nn.Module) -> int:
@@ -185,7 +182,7 @@ def build_optimizer(objective: Objective, config: OptimConfig) -> torch.optim.Ad
     groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
     for name, parameter in objective.named_parameters():
         if parameter.requires_grad:
-            groups.setdefault((name.startswith("projector."), parameter.ndim > 1), []).append(parameter)
+            groups.setdefault((name.startswith("model.projector."), parameter.ndim > 1), []).append(parameter)
     return torch.optim.AdamW(
         [
             {
@@ -214,7 +211,7 @@ def resume(
     state = run.load_state()
     if state is None:
         return 0, math.inf
-    load_trained_state(state["model"], objective.projector, objective.speech_llm)
+    load_trained_state(state["model"], objective.model.projector, objective.model.speech_llm)
     optimizer.load_state_dict(state["optimizer"])
     stream.position = state["step"]
     logger.info("continuing at step %d", state["step"])
@@ -225,7 +222,7 @@ def save(run: RunDirectory, objective: Objective, optimizer: torch.optim.Optimiz
     """Write the newest weights and the state to continue from."""
     save_model(run.checkpoint, objective)
     state = {
-        "model": trained_state(objective.projector, objective.speech_llm),
+        "model": trained_state(objective.model.projector, objective.model.speech_llm),
         "optimizer": optimizer.state_dict(),
         "step": step,
         "best_wer": best_wer,
@@ -235,13 +232,19 @@ def save(run: RunDirectory, objective: Objective, optimizer: torch.optim.Optimiz
 
 def save_model(folder: Path, objective: Objective) -> None:
     """Write a checkpoint that can be transcribed with; half precision, as it is shipped."""
-    save_checkpoint(folder, objective.config, objective.projector, objective.speech_llm, dtype=torch.float16)
+    save_checkpoint(
+        folder, objective.model.config, objective.model.projector, objective.model.speech_llm, dtype=torch.float16
+    )
 
 
-def validate(objective: Objective, batches: list[Batch]) -> float:
-    """Corpus WER of the CTC drafts."""
+def validate(objective: Objective, batches: list[Batch]) -> dict[str, float]:
+    """Corpus WER of the texts and, where a language model had its say, of the CTC drafts before it."""
     objective.eval()
-    with autocast(objective.table_VE.device):
-        hypotheses = [text for batch in batches for text in objective.drafts(batch)]
+    with autocast(objective.fast_table_VE.device):
+        hypotheses = [hypothesis for batch in batches for hypothesis in objective.transcribe(batch)]
     objective.train()
-    return count_errors([text for batch in batches for text in batch.references], hypotheses).wer
+    references = [text for batch in batches for text in batch.references]
+    wers = {"wer": count_errors(references, [hypothesis.text for hypothesis in hypotheses]).wer}
+    if objective.model.speech_llm is not None:
+        wers["draft_wer"] = count_errors(references, [hypothesis.draft for hypothesis in hypotheses]).wer
+    return wers

@@ -9,13 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from tiny_audio.data.stream import Batch
-from tiny_audio.models.asr_config import ASRConfig
-from tiny_audio.models.asr_model import audio_embeddings, frame_posteriors
+from tiny_audio.models.asr_model import FeatureTranscriber, Hypothesis, audio_embeddings
 from tiny_audio.models.ctc import ctc_loss
 from tiny_audio.models.precision import has_fast_bfloat16
-from tiny_audio.models.projectors.aligned import AlignedProjector
-from tiny_audio.models.speech_llm import SpeechLLM
-from tiny_audio.text.prompts import Tokenizer, decode_transcript
 from tiny_audio.training.config import MaskConfig
 from tiny_audio.training.vocabulary import VocabularySampler
 
@@ -31,54 +27,39 @@ class StepOutput:
 class Objective(nn.Module):
     """CTC on the projector; with a language model, its loss on the same utterances too."""
 
-    def __init__(
-        self,
-        config: ASRConfig,
-        *,
-        projector: AlignedProjector,
-        table_VE: Tensor,
-        tokenizer: Tokenizer,
-        speech_llm: SpeechLLM | None,
-        mask: MaskConfig,
-        ctc_weight: float,
-    ) -> None:
+    def __init__(self, model: FeatureTranscriber, *, mask: MaskConfig, ctc_weight: float) -> None:
         super().__init__()
-        self.config = config
-        self.projector = projector
-        self.speech_llm = speech_llm
-        self.tokenizer = tokenizer
+        self.model = model
         self.mask = mask
-        self.ctc_weight = ctc_weight if speech_llm is not None else 1.0
-        self.register_buffer("table_VE", table_VE, persistent=False)
-        self.table_VE: Tensor
+        self.ctc_weight = ctc_weight if model.speech_llm is not None else 1.0
+        self.sampler: VocabularySampler | None = None
+        table_VE = model.table_VE
         fast = table_VE.bfloat16() if has_fast_bfloat16(table_VE.device) else table_VE
         self.register_buffer("fast_table_VE", fast, persistent=False)
         self.fast_table_VE: Tensor
-        self.sampler: VocabularySampler | None = None
 
     def forward(self, batch: Batch, generator: torch.Generator) -> StepOutput:
         """Loss of one batch; the generator draws the masks."""
-        device = self.table_VE.device
+        device = self.fast_table_VE.device
         features_BTD = mask_frames(batch.features_BTD, batch.lengths_B, self.mask, generator).to(device)
-        projected = self.projector(features_BTD, batch.lengths_B)
-        lengths_B = self.projector.output_lengths(batch.lengths_B)
+        projected = self.model.projector(features_BTD, batch.lengths_B)
+        lengths_B = self.model.projector.output_lengths(batch.lengths_B)
         with torch.autocast(device.type, enabled=False):
             losses_B = ctc_loss(
                 projected.hidden_BAE.float(),
                 projected.blank_BA.float(),
                 lengths_B,
                 batch.labels,
-                self.table_VE,
+                self.model.table_VE,
                 sample=self.sampler.draw(batch.labels, generator) if self.sampler else None,
             )
         num_labels = sum(len(labels) for labels in batch.labels)
         ctc = losses_B.sum() / num_labels
-        if self.speech_llm is None:
+        if self.model.speech_llm is None:
             return StepOutput(loss=ctc, metrics={"loss": ctc.item()})
-        embeds = audio_embeddings(
-            projected, lengths_B, self.fast_table_VE, blank_threshold=self.config.decoding.blank_threshold
-        )
-        llm = self.speech_llm.loss(embeds, batch.labels)
+        threshold = self.model.config.decoding.blank_threshold
+        embeds = audio_embeddings(projected, lengths_B, self.fast_table_VE, blank_threshold=threshold)
+        llm = self.model.speech_llm.loss(embeds, batch.labels)
         loss = self.ctc_weight * ctc + llm
         metrics = {
             "loss": loss.item(),
@@ -88,18 +69,9 @@ class Objective(nn.Module):
         }
         return StepOutput(loss=loss, metrics=metrics)
 
-    @torch.inference_mode()
-    def drafts(self, batch: Batch) -> list[str]:
-        """CTC greedy texts of a batch."""
-        projected = self.projector(batch.features_BTD.to(self.table_VE.device), batch.lengths_B)
-        lengths = self.projector.output_lengths(batch.lengths_B).tolist()
-        return [
-            decode_transcript(
-                self.tokenizer,
-                frame_posteriors(hidden_AE[:length].float(), blank_A[:length].float(), self.table_VE).greedy_ids(),
-            )
-            for hidden_AE, blank_A, length in zip(projected.hidden_BAE, projected.blank_BA, lengths, strict=True)
-        ]
+    def transcribe(self, batch: Batch) -> list[Hypothesis]:
+        """Texts and drafts of a batch, as the model in its present state would give them."""
+        return self.model.transcribe_features(batch.features_BTD.to(self.fast_table_VE.device), batch.lengths_B)
 
 
 def mask_frames(features_BTD: Tensor, lengths_B: Tensor, config: MaskConfig, generator: torch.Generator) -> Tensor:
