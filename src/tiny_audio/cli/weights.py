@@ -1,4 +1,4 @@
-"""`tiny-audio weights`: fetch and verify the frozen weights, and unpack the language model, so that the rest is offline."""
+"""`tiny-audio weights`: fetch, verify and unpack the frozen weights, so that everything else works offline."""
 
 import argparse
 
@@ -18,5 +18,5 @@ def run(args: argparse.Namespace) -> int:
 
     for spec in DEFAULT_WEIGHTS:
         print(fetch(spec, offline=args.offline, verify=args.verify), flush=True)
-    print(prepare())
+    print(prepare(verify=args.verify))
     return 0
