@@ -49,3 +49,8 @@ validation=("$recordings/ljspeech/dev.jsonl" "$recordings/asterisk/dev.jsonl")
 "$bin/tiny-audio" train align --init runs/align1/checkpoint --train "${read_aloud[@]}" "cache/librispeech*2" cache/barista \
   --validation "${validation[@]}" -o runs/align2 \
   --set optim.max_steps=2400 validate_every=200 save_every=200 optim.warmup_steps=50
+"$bin/tiny-audio" train correct --init runs/align2/checkpoint \
+  --train "cache/synth-hibari-correct*2" cache/librispeech cache/barista cache/asterisk-train cache/ljspeech-train cache/synth-flite \
+  --validation "${validation[@]}" -o runs/correct \
+  --set optim.max_steps=560 validate_every=140 save_every=70 optim.warmup_steps=40 optim.learning_rate=0.0001 \
+  optim.lora_learning_rate=0.0005 mask.spans_per_second=0.6 max_validation_utterances=60

@@ -123,7 +123,7 @@ def test_a_file_cut_anywhere_is_refused(model, tmp_path):
     end = len(whole) - 64
     for length in [0, 1, 3, 4, 5, 7, 20, 30, 40, *range(50, end, end // 40), end - 1]:
         path.write_bytes(whole[:length])
-        with pytest.raises(WeightsError, match="model.bin"):
+        with pytest.raises(WeightsError, match=r"model\.bin"):
             read_whisper(path)
 
 

@@ -198,9 +198,9 @@ def test_what_is_no_llama_file_is_refused(llama, tmp_path):
     path = tmp_path / "bad.gguf"
     for content in (b"", b"GGUF", b"RIFF" * 100, whole[:100], whole[:5000], whole[: len(whole) // 2], whole[:-10]):
         path.write_bytes(content)
-        with pytest.raises(WeightsError, match="bad.gguf"):
+        with pytest.raises(WeightsError, match=r"bad\.gguf"):
             reader.read_llama(path)
-    with pytest.raises(WeightsError, match="none.gguf"):
+    with pytest.raises(WeightsError, match=r"none\.gguf"):
         reader.read_llama(tmp_path / "none.gguf")
     writer = gguf.GGUFWriter(path, "mamba")
     writer.write_header_to_file()

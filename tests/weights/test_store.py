@@ -110,7 +110,7 @@ def test_verify_finds_a_change_that_hides_behind_the_same_time(tmp_path):
 
 @pytest.mark.parametrize("wrong", [CONTENT[:-1] + b"x", CONTENT[:-1], b""])
 def test_wrong_bytes_are_refused_and_nothing_stays(tmp_path, cache, wrong):
-    with pytest.raises(WeightsError, match="weights.bin' has wrong bytes: found .*, expected") as error:
+    with pytest.raises(WeightsError, match=r"weights.bin' has wrong bytes: found .*, expected") as error:
         fetch(spec_of(local(tmp_path / "given", wrong)))
     assert "\n" not in str(error.value)
     assert [path.name for path in cache.rglob("*") if path.is_file() and path.suffix != ".lock"] == []
@@ -128,12 +128,12 @@ def test_the_folder_of_the_user_goes_first_and_is_not_passed_over(tmp_path, monk
     assert fetch(spec_of(LocalPath(path=tmp_path / "missing"))).read_bytes() == CONTENT
     cached_path(spec_of()).unlink()
     local(tmp_path / "mine", b"other")
-    with pytest.raises(WeightsError, match="mine.*found 5 bytes, expected 10240"):
+    with pytest.raises(WeightsError, match=r"mine.*found 5 bytes, expected 10240"):
         fetch(spec_of(local(tmp_path / "good")))
 
 
 def test_offline_without_a_cache_is_one_clear_line():
-    with pytest.raises(WeightsError, match="network is switched off.*tiny-audio weights.*TINY_AUDIO_WEIGHTS") as error:
+    with pytest.raises(WeightsError, match=r"network is switched off.*tiny-audio weights.*TINY_AUDIO_WEIGHTS") as error:
         fetch(spec_of(Hub(repo="a/b", filename="c"), RegistryParts(parts=(("a", "1", "b"),))), offline=True)
     assert "\n" not in str(error.value)
 
@@ -159,7 +159,7 @@ def test_what_the_registry_does_not_have_is_named(registry, cache, part, message
 def test_a_cache_that_cannot_be_written_is_one_clear_line(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("TINY_AUDIO_CACHE", str(tmp_path / "file"))
-    with pytest.raises(WeightsError, match="cannot write the cache folder.*TINY_AUDIO_CACHE"):
+    with pytest.raises(WeightsError, match=r"cannot write the cache folder.*TINY_AUDIO_CACHE"):
         fetch(spec_of(local(tmp_path / "given")))
 
 
@@ -177,7 +177,8 @@ import sys
 from pathlib import Path
 from tiny_audio.weights.sources import Hub, LocalPath
 from tiny_audio.weights.store import WeightFile, fetch
-print(fetch(WeightFile(name="model/weights.bin", size=int(sys.argv[2]), sha256=sys.argv[3], sources=(eval(sys.argv[1]),))))
+source, size, sha256 = sys.argv[1:]
+print(fetch(WeightFile(name="model/weights.bin", size=int(size), sha256=sha256, sources=(eval(source),))))
 """
 
 
