@@ -193,7 +193,7 @@ def test_two_processes_at_once_both_get_the_whole_file(tmp_path):
     source = repr(str(local(tmp_path / "given", content).path))
     processes = [start_fetch(f"LocalPath(path=Path({source}))", content) for _ in range(2)]
     for process in processes:
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=120)
         assert process.returncode == 0, err
         assert Path(out.strip()).read_bytes() == content
 
@@ -221,7 +221,7 @@ def hub():
 
 def test_the_hub_delivers(hub):
     process = start_fetch("Hub(repo='org/repo', filename='weights.bin')", CONTENT, HF_ENDPOINT=hub, HF_HUB_OFFLINE="0")
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=120)
     assert process.returncode == 0, err
     assert Path(out.strip()).read_bytes() == CONTENT
 
@@ -237,7 +237,7 @@ def test_the_hub_delivers(hub):
 def test_a_hub_that_does_not_deliver_fails_at_once(hub, filename, environment, message):
     environment = {"HF_ENDPOINT": hub, "HF_HUB_OFFLINE": "0", **environment}
     process = start_fetch(f"Hub(repo='org/repo', filename={filename!r})", CONTENT, **environment)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=120)
     assert process.returncode == 1
     assert message in err.splitlines()[-1]
 

@@ -39,9 +39,9 @@ class DecodingConfig:
     """Frames whose blank is at least this probable do not reach the language model."""
     num_beams: int = 8
     """Hypotheses of the CTC that the language model scores."""
-    ctc_weight: float = 0.3
+    ctc_weight: float = 0.5
     """Score = log p_LLM + ctc_weight * log p_CTC + word_bonus * words."""
-    word_bonus: float = 0.5
+    word_bonus: float = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)

