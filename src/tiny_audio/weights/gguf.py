@@ -274,6 +274,7 @@ def _write_copy(source: Path, folder: Path) -> None:
             part = Path(scratch) / folder.name
             part.mkdir()
             save_file(state, part / "model.safetensors", metadata={"format": "pt"})
+            (part / "model.safetensors").chmod(0o644)  # safetensors writes it for the owner alone
             tokenizer.save(str(part / "tokenizer.json"))
             (part / "config.json").write_text(json.dumps(config, indent=1), encoding="utf-8")
             (part / "special_tokens.json").write_text(json.dumps(special, indent=1), encoding="utf-8")
