@@ -31,7 +31,7 @@ def run(args: argparse.Namespace) -> int:
     if args.threads:
         torch.set_num_threads(args.threads)
     utterances = [utterance for manifest in args.manifest for utterance in read_manifest(manifest)]
-    encoder = WhisperEncoder.from_state_dict(read_whisper(fetch(WHISPER_BASE)))
+    encoder = WhisperEncoder.from_state_dict(read_whisper(fetch(WHISPER_BASE), stacks=("encoder",)))
     report = cache_features(
         utterances,
         encoder,

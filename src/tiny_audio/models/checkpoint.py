@@ -133,7 +133,7 @@ def load_model(name: str | Path) -> ASRModel:
         merge_lora(speech_llm.llm)
     model = ASRModel(
         config,
-        encoder=WhisperEncoder.from_state_dict(read_whisper(fetch(WHISPER_BASE))),
+        encoder=WhisperEncoder.from_state_dict(read_whisper(fetch(WHISPER_BASE), stacks=("encoder",))),
         projector=projector,
         table_VE=load_embedding_table() if speech_llm is None else speech_llm.llm.get_input_embeddings().weight,
         tokenizer=load_tokenizer() if speech_llm is None else speech_llm.tokenizer,

@@ -23,13 +23,11 @@ class LoRALinear(nn.Module):
         return self.base(hidden) + ((self.dropout(hidden) @ self.down.T) @ self.up.T) * self.scale
 
     def merged(self) -> nn.Linear:
-        """One plain linear layer that computes the same."""
-        layer = nn.Linear(self.base.in_features, self.base.out_features, bias=self.base.bias is not None)
+        """The frozen layer with the product folded in: it computes the same, and this module is of no more use."""
         with torch.no_grad():
-            layer.weight.copy_(self.base.weight + self.scale * (self.up @ self.down))
-            if self.base.bias is not None:
-                layer.bias.copy_(self.base.bias)
-        return layer.requires_grad_(False)
+            weight = torch.addmm(self.base.weight, self.up, self.down, alpha=self.scale)
+        self.base.weight = nn.Parameter(weight, requires_grad=False)
+        return self.base
 
 
 def add_lora(model: nn.Module, *, rank: int, alpha: float, dropout: float = 0.0) -> None:

@@ -41,7 +41,7 @@ def open_cache(path: Path, run_folder: Path) -> FeatureCache:
     if path.is_dir():
         return FeatureCache(path)
     folder = run_folder / "features" / "-".join(path.with_suffix("").parts[-2:]).strip("/")
-    encoder = WhisperEncoder.from_state_dict(read_whisper(fetch(WHISPER_BASE)))
+    encoder = WhisperEncoder.from_state_dict(read_whisper(fetch(WHISPER_BASE), stacks=("encoder",)))
     meta: dict[str, object] = {"encoder": WHISPER_BASE.name, "manifest": str(path)}
     report = cache_features(read_manifest(path), encoder, folder, meta=meta)
     for reason in report.skipped.values():
