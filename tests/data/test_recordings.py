@@ -28,8 +28,12 @@ def test_start_and_duration_choose_a_part_of_the_recording(ramp):
     assert waveform[0] == pytest.approx(0.25)
 
 
-def test_a_recording_without_start_is_taken_whole_although_its_duration_was_rounded(ramp):
-    assert len(load_waveform(utterance(ramp, start=0.0, duration=1.99))) == 32_000
+def test_the_end_of_a_recording_is_kept_although_its_duration_was_rounded(ramp):
+    assert len(load_waveform(utterance(ramp, start=0.0, duration=1.9))) == 32_000
+
+
+def test_the_first_utterance_of_a_long_recording_is_not_the_whole_recording(ramp):
+    assert len(load_waveform(utterance(ramp, start=0.0, duration=0.5))) == 8_000
 
 
 @pytest.mark.parametrize("start", [1.95, 2.0, 60.0])

@@ -60,8 +60,8 @@ def _label(batch: list["Utterance"], transcriber: "WhisperTranscriber", *, fast:
     """The utterances with the teacher's text; those whose audio cannot be used keep an empty one, and say why."""
     from dataclasses import replace
 
-    from tiny_audio.audio.io import load_audio
-    from tiny_audio.audio.timebase import MAX_CHUNK, seconds_to_samples
+    from tiny_audio.audio.timebase import MAX_CHUNK
+    from tiny_audio.data.recordings import load_waveform
     from tiny_audio.errors import AudioError
 
     usable, waveforms, refused = [], [], []
@@ -71,8 +71,7 @@ def _label(batch: list["Utterance"], transcriber: "WhisperTranscriber", *, fast:
                 raise AudioError(
                     f"{utterance.duration:.2f} s of audio; Whisper takes at most {MAX_CHUNK:.0f} s at once"
                 )
-            first = seconds_to_samples(utterance.start)
-            waveform = load_audio(utterance.audio)[first : first + seconds_to_samples(utterance.duration)]
+            waveform = load_waveform(utterance)
         except AudioError as error:
             refused.append(_with_reason(replace(utterance, text=""), str(error)))
         else:

@@ -4,21 +4,24 @@ from tiny_audio.audio.io import MIN_DURATION, load_audio
 from tiny_audio.audio.timebase import samples_to_seconds, seconds_to_samples
 from tiny_audio.data.manifest import Utterance
 from tiny_audio.errors import AudioError
-from tiny_audio.types import Waveform
+from tiny_audio.types import Seconds, Waveform
+
+_TAIL: Seconds = 0.25
+"""Decoders differ by some milliseconds and durations are rounded: a rest this short belongs to the utterance."""
 
 
 def load_waveform(utterance: Utterance) -> Waveform:
-    """Return the utterance's samples `(num_samples,)` at 16 kHz; a recording without `start` is taken whole.
+    """Return the utterance's samples `(num_samples,)` at 16 kHz: from `start` for `duration`, and a rest up to 0.25 s.
 
     Raises:
         AudioError: The recording cannot be read, or holds less than 0.1 s of the utterance.
     """
     waveform = load_audio(utterance.audio)
-    if not utterance.start:
-        # Decoders differ by some milliseconds: cutting at `duration` could cost the last sound.
-        return waveform
     first = seconds_to_samples(utterance.start)
-    part = waveform[first : first + seconds_to_samples(utterance.duration)]
+    end = first + seconds_to_samples(utterance.duration)
+    if len(waveform) - end <= seconds_to_samples(_TAIL):
+        end = len(waveform)
+    part = waveform[first:end]
     if samples_to_seconds(len(part)) < MIN_DURATION:
         raise AudioError(
             f"'{utterance.audio}' lasts {samples_to_seconds(len(waveform)):.2f} s; the utterance at "
