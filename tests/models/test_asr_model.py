@@ -9,7 +9,7 @@ import torch
 
 from tiny_audio.errors import CheckpointError, UnknownNameError
 from tiny_audio.models.asr_config import ASRConfig, LoRAConfig, ProjectorConfig
-from tiny_audio.models.asr_model import ASRModel
+from tiny_audio.models.asr_model import ASRModel, CandidateScores, choose_text, frame_posteriors
 from tiny_audio.models.checkpoint import (
     build_projector,
     load_trained_state,
@@ -58,10 +58,27 @@ def test_a_batch_gives_the_same_hypotheses_as_each_clip_alone(model: ASRModel):
     assert any(hypothesis.draft for hypothesis in together)
 
 
-def test_the_chosen_text_is_one_that_the_ctc_proposed(model: ASRModel):
-    (hypothesis,) = model.transcribe_waveforms([noise(16_000, 5)])
-    assert hypothesis.text
-    assert not hypothesis.no_speech
+def test_the_chosen_text_has_the_highest_joint_score_and_each_side_may_propose(model: ASRModel):
+    waveform = noise(16_000, 5)
+    (hypothesis,) = model.transcribe_waveforms([waveform])
+    with torch.inference_mode():
+        mel_BMF, mel_lengths_B = model.encoder.features([waveform])
+        lengths_B = model.encoder.mel_to_encoder_frames(mel_lengths_B)
+        projected = model.projector(model.encoder(mel_BMF, mel_lengths_B), lengths_B)
+        posteriors = frame_posteriors(projected.hidden_BAE[0], projected.blank_BA[0], model.table_VE)
+        of_ctc = model.candidate_texts(posteriors)
+        scores = model.score_candidates(posteriors, projected)
+    assert of_ctc.keys() <= scores.keys()
+    assert len(scores) <= len(of_ctc) + 1  # and the language model's own, where it is new
+    totals = {text: one.llm + 0.5 * one.ctc + 1.0 * len(text.split()) for text, one in scores.items()}
+    assert hypothesis.text == max(totals, key=totals.__getitem__)
+
+
+def test_weights_move_the_choice_between_the_two_judges():
+    scores = {"heard": CandidateScores(llm=-9.0, ctc=-1.0), "fluent text": CandidateScores(llm=-2.0, ctc=-20.0)}
+    assert choose_text(scores, ctc_weight=0.0, word_bonus=0.0) == "fluent text"
+    assert choose_text(scores, ctc_weight=1.0, word_bonus=0.0) == "heard"
+    assert choose_text(scores, ctc_weight=1.0, word_bonus=13.0) == "fluent text"
 
 
 def test_when_the_ctc_hears_nothing_the_language_model_is_not_asked(model: ASRModel):

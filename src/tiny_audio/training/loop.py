@@ -25,6 +25,7 @@ from tiny_audio.models.checkpoint import (
     save_checkpoint,
     trained_state,
 )
+from tiny_audio.models.encoders.whisper import WhisperEncoder
 from tiny_audio.models.precision import autocast, has_fast_bfloat16
 from tiny_audio.training.config import OptimConfig, TrainConfig
 from tiny_audio.training.examples import report_infeasible, training_examples, validation_batches
@@ -33,7 +34,6 @@ from tiny_audio.training.run_directory import RunDirectory
 from tiny_audio.training.vocabulary import VocabularySampler
 from tiny_audio.weights.gguf import load_embedding_table, load_tokenizer
 
-ENCODER_FRAME_RATE = 50
 LOG_EVERY = 20
 
 logger = logging.getLogger(__name__)
@@ -71,7 +71,7 @@ def run_loop(
     Randomness (masks, dropout) is drawn anew from (seed, step): a resumed run equals an uninterrupted one.
     """
     stream = BatchStream(
-        examples, max_batch_frames=int(config.optim.max_batch_duration * ENCODER_FRAME_RATE), seed=config.seed
+        examples, max_batch_frames=int(config.optim.max_batch_duration * WhisperEncoder.frame_rate), seed=config.seed
     )
     max_steps = config.optim.max_steps or round(config.optim.epochs * stream.batches_per_epoch())
     logger.info(

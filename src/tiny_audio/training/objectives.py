@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from tiny_audio.data.stream import Batch
 from tiny_audio.models.asr_model import FeatureTranscriber, Hypothesis, audio_embeddings
 from tiny_audio.models.ctc import ctc_loss
+from tiny_audio.models.encoders.whisper import WhisperEncoder
 from tiny_audio.models.precision import has_fast_bfloat16
 from tiny_audio.training.config import MaskConfig
 from tiny_audio.training.vocabulary import VocabularySampler
@@ -80,7 +81,7 @@ def mask_frames(features_BTD: Tensor, lengths_B: Tensor, config: MaskConfig, gen
         return features_BTD
     masked_BTD = features_BTD.clone()
     for row_TD, length in zip(masked_BTD, lengths_B.tolist(), strict=True):
-        expected = config.spans_per_second * length / 50
+        expected = config.spans_per_second * length / WhisperEncoder.frame_rate
         num_spans = int(expected + torch.rand((), generator=generator).item())
         for _ in range(num_spans):
             width = int(torch.randint(1, config.max_span_frames + 1, (), generator=generator))

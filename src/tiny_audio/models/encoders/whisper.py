@@ -110,7 +110,7 @@ class WhisperEncoder(nn.Module):
         """Hidden states `(B, T, D)`; what stands beyond a row's own length is meaningless.
 
         Args:
-            mel_BMF: log-mel, zeros beyond each row's length.
+            mel_BMF: log-mel; what stands beyond a row's length is taken as zero.
             lengths_B: mel frames of each row; None when all rows are full.
 
         Raises:
@@ -123,15 +123,18 @@ class WhisperEncoder(nn.Module):
             found = num_frames / self.frame_rate
             raise AudioError(f"{found:.2f} s of audio; the encoder takes at most {limit:.0f} s at once")
         is_padded = lengths_B is not None and int(lengths_B.min()) < num_mel_frames
-        hidden_BDF = F.gelu(self.conv1(mel_BMF))
-        mask_B11T = None
+        is_real_BF = None
         if is_padded:
             assert lengths_B is not None
             lengths_B = lengths_B.to(mel_BMF.device)
-            # conv2 looks one frame ahead: what conv1 wrote behind the end must be the zeros a lone clip would see.
-            hidden_BDF = (
-                hidden_BDF * (torch.arange(num_mel_frames, device=mel_BMF.device) < lengths_B[:, None])[:, None]
-            )
+            # Each convolution looks one frame ahead: behind the end it must see the zeros that a lone clip would see.
+            is_real_BF = torch.arange(num_mel_frames, device=mel_BMF.device) < lengths_B[:, None]
+            mel_BMF = mel_BMF * is_real_BF[:, None]
+        hidden_BDF = F.gelu(self.conv1(mel_BMF))
+        mask_B11T = None
+        if is_real_BF is not None:
+            assert lengths_B is not None
+            hidden_BDF = hidden_BDF * is_real_BF[:, None]
             frames = torch.arange(num_frames, device=mel_BMF.device)
             mask_B11T = (frames < self.mel_to_encoder_frames(lengths_B)[:, None])[:, None, None]
         hidden_BTD = F.gelu(self.conv2(hidden_BDF)).transpose(1, 2)
