@@ -4,7 +4,7 @@ A message says what was found, what was expected and the next step. `assert` mar
 anything a user can cause (audio, files, configs, options) is one of these classes.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 
 
@@ -65,12 +65,39 @@ class AudioTokenMismatchError(TinyAudioError, ValueError):
         super().__init__(f"audio placeholders per row {found}, audio tokens per row {expected}; they must be equal")
 
 
+class PromptError(TinyAudioError, ValueError):
+    """The text that the language model is asked with cannot be used."""
+
+
 class CheckpointError(TinyAudioError, ValueError):
     """A checkpoint cannot be read, or does not fit the model."""
 
 
+class UnitsError(TinyAudioError, ValueError):
+    """A text cannot be written in the units of a CTC."""
+
+
+class InfeasibleError(TinyAudioError, ValueError):
+    """Texts with more labels than CTC can align to their audio."""
+
+    def __init__(self, rows: Mapping[int, tuple[int, int]], total: int) -> None:
+        row, (found, needed) = next(iter(rows.items()))
+        super().__init__(
+            f"{len(rows)} of {total} rows have fewer CTC frames than their labels need (row {row}: {found} frames,"
+            f" needs {needed}); leave them out (`models.ctc.is_feasible`), or use larger units or head_upsample"
+        )
+
+
 class WeightsError(TinyAudioError, OSError):
     """A weights file is missing, cannot be fetched, or has the wrong bytes."""
+
+
+class AnswerError(TinyAudioError, RuntimeError):
+    """A system under evaluation gave no answer to an utterance."""
+
+
+class DatasetError(TinyAudioError, ValueError):
+    """A set to evaluate on cannot be had, or not be used."""
 
 
 class OutputError(TinyAudioError, OSError):

@@ -7,122 +7,73 @@ import numpy as np
 import pytest
 import torch
 
-from tiny_audio.errors import CheckpointError, UnknownNameError
-from tiny_audio.models.asr_config import ASRConfig, LoRAConfig, ProjectorConfig
-from tiny_audio.models.asr_model import ASRModel, CandidateScores, choose_text, frame_posteriors
-from tiny_audio.models.checkpoint import (
-    build_projector,
-    load_trained_state,
-    read_checkpoint,
-    save_checkpoint,
-    trained_state,
-)
-from tiny_audio.models.encoders.whisper import WhisperEncoder
-from tiny_audio.models.lora import add_lora
-from tiny_audio.models.speech_llm import SpeechLLM
-from tiny_models import tiny_llm, word_tokenizer
-
-TOKENIZER = word_tokenizer()
-CONFIG = ASRConfig(
-    encoder_dim=64,
-    llm_dim=16,
-    projector=ProjectorConfig(hidden_dim=32, num_blocks=1),
-    lora=LoRAConfig(rank=2, alpha=4.0),
-)
-
-
-@pytest.fixture(scope="module")
-def model() -> ASRModel:
-    torch.manual_seed(0)
-    llm = tiny_llm(TOKENIZER)
-    projector = build_projector(CONFIG)
-    torch.nn.init.normal_(projector.down.weight, std=0.3)
-    return ASRModel(
-        CONFIG,
-        encoder=WhisperEncoder(dim=64, num_layers=1),
-        projector=projector,
-        table_VE=llm.get_input_embeddings().weight,
-        tokenizer=TOKENIZER,
-        speech_llm=SpeechLLM(llm, TOKENIZER),
-    ).eval()
+from tiny_audio.errors import CheckpointError, PromptError, UnknownNameError
+from tiny_audio.models.asr_config import ASRConfig
+from tiny_audio.models.checkpoint import load_trained_state, read_checkpoint, trained_state
+from tiny_models import TINY_CONFIG, tiny_asr_model
 
 
 def noise(num_samples: int, seed: int) -> np.ndarray:
     return np.random.default_rng(seed).normal(0, 0.1, num_samples).astype(np.float32)
 
 
-def test_a_batch_gives_the_same_hypotheses_as_each_clip_alone(model: ASRModel):
-    waveforms = [noise(n, seed) for seed, n in enumerate((16_000, 1_600, 24_321, 9_999))]
-    together = model.transcribe_waveforms(waveforms)
-    assert together == [model.transcribe_waveforms([waveform])[0] for waveform in waveforms]
-    assert any(hypothesis.draft for hypothesis in together)
+def test_encode_and_project_give_the_declared_shapes_for_one_waveform_or_several():
+    model = tiny_asr_model()
+    one = model.encode(torch.from_numpy(noise(16_000, 0)).unsqueeze(0), 16_000)
+    assert one.shape == (1, 50, 64)
+    assert model.encode(noise(8_000, 0), 8_000).shape == (1, 50, 64)  # resampled
+    assert model.audio_projector(one).shape == (1, 13, 16)
+    assert model.encode([noise(16_000, 0), noise(4_000, 1)]).shape == (2, 50, 64)
+    assert model.config.audio_downsample_rate == 4
 
 
-def test_the_chosen_text_has_the_highest_joint_score_and_each_side_may_propose(model: ASRModel):
-    waveform = noise(16_000, 5)
-    (hypothesis,) = model.transcribe_waveforms([waveform])
-    with torch.inference_mode():
-        mel_BMF, mel_lengths_B = model.encoder.features([waveform])
-        lengths_B = model.encoder.mel_to_encoder_frames(mel_lengths_B)
-        projected = model.projector(model.encoder(mel_BMF, mel_lengths_B), lengths_B)
-        posteriors = frame_posteriors(projected.hidden_BAE[0], projected.blank_BA[0], model.table_VE)
-        of_ctc = model.candidate_texts(posteriors)
-        scores = model.score_candidates(posteriors, projected)
-    assert of_ctc.keys() <= scores.keys()
-    assert len(scores) <= len(of_ctc) + 1  # and the language model's own, where it is new
-    totals = {text: one.llm + 0.5 * one.ctc + 1.0 * len(text.split()) for text, one in scores.items()}
-    assert hypothesis.text == max(totals, key=totals.__getitem__)
-
-
-def test_weights_move_the_choice_between_the_two_judges():
-    scores = {"heard": CandidateScores(llm=-9.0, ctc=-1.0), "fluent text": CandidateScores(llm=-2.0, ctc=-20.0)}
-    assert choose_text(scores, ctc_weight=0.0, word_bonus=0.0) == "fluent text"
-    assert choose_text(scores, ctc_weight=1.0, word_bonus=0.0) == "heard"
-    assert choose_text(scores, ctc_weight=1.0, word_bonus=13.0) == "fluent text"
-
-
-def test_when_the_ctc_hears_nothing_the_language_model_is_not_asked(model: ASRModel):
-    bias = model.projector.blank.bias.detach().clone()
-    with torch.no_grad():
-        model.projector.blank.bias.fill_(100.0)
-    (hypothesis,) = model.transcribe_waveforms([noise(16_000, 5)])
-    with torch.no_grad():
-        model.projector.blank.bias.copy_(bias)
-    assert (hypothesis.text, hypothesis.draft, hypothesis.no_speech) == ("", "", True)
-
-
-def trained_modules() -> tuple[torch.nn.Module, SpeechLLM]:
-    llm = tiny_llm(TOKENIZER)
-    add_lora(llm, rank=2, alpha=4.0)
-    torch.manual_seed(3)
-    projector = build_projector(CONFIG)
-    for parameter in [*projector.parameters(), *(p for p in llm.parameters() if p.requires_grad)]:
-        torch.nn.init.normal_(parameter)
-    return projector, SpeechLLM(llm, TOKENIZER)
+def test_generate_answers_a_batch_as_it_answers_each_alone_and_refuses_what_it_cannot():
+    model = tiny_asr_model()
+    waveforms = [noise(n, seed) for seed, n in enumerate((16_000, 1_600, 24_321))]
+    together = model.generate(waveforms, max_new_tokens=8)
+    assert together == [model.generate([waveform], max_new_tokens=8)[0] for waveform in waveforms]
+    assert len(model.generate(prompt="what is one and two", max_new_tokens=4)) == 1
+    with pytest.raises(UnknownNameError, match="task"):
+        model.generate(waveforms, task="translat")
+    with pytest.raises(PromptError, match="neither audio nor a prompt"):
+        model.generate()
 
 
 def test_a_saved_checkpoint_loads_to_the_same_tensors_and_holds_no_frozen_weight(tmp_path: Path):
-    projector, speech_llm = trained_modules()
-    save_checkpoint(tmp_path, CONFIG, projector, speech_llm, dtype=torch.float32)
-    config, state = read_checkpoint(tmp_path)
-    assert config == CONFIG
+    model = tiny_asr_model(with_encoder=False)
+    named = replace(TINY_CONFIG, llm=replace(TINY_CONFIG.llm, source="smollm2-135m-instruct"))
+    model.config = named
+    state = trained_state(model)
     assert {name.split(".")[0] for name in state} == {"projector", "lora"}
-    other_projector, other_llm = trained_modules()
-    with torch.no_grad():
-        for parameter in other_projector.parameters():
-            parameter.zero_()
-    load_trained_state(state, other_projector, other_llm)
-    for name, tensor in trained_state(other_projector, other_llm).items():
-        assert torch.equal(tensor, state[name])
+    model.save_pretrained(tmp_path, dtype=torch.float32)
+    config, saved = read_checkpoint(tmp_path)
+    assert config.projector == TINY_CONFIG.projector
+    assert config.llm.sha256 is not None
+    assert config.prompt.token_ids.count(-1) == 1
+    assert saved.keys() == state.keys()
+    assert all(torch.equal(saved[name], tensor) for name, tensor in state.items())
+    other = tiny_asr_model(with_encoder=False, seed=1)
+    other.config = named
+    load_trained_state(saved, other)
+    for name, tensor in trained_state(other).items():
+        assert torch.equal(tensor, saved[name])
     assert sorted(path.name for path in tmp_path.iterdir()) == ["config.json", "model.safetensors"]
 
 
-def test_wrong_tensors_are_named(tmp_path: Path):
-    projector, speech_llm = trained_modules()
-    state = trained_state(projector, speech_llm)
+def test_an_encoder_that_comes_from_nowhere_lies_in_the_checkpoint_and_such_a_language_model_is_refused(tmp_path: Path):
+    model = tiny_asr_model()
+    assert {name.split(".")[0] for name in trained_state(model)} == {"projector", "lora", "encoder"}
+    with pytest.raises(CheckpointError, match="no source"):
+        model.save_pretrained(tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_wrong_tensors_are_named():
+    model = tiny_asr_model()
+    state = dict(trained_state(model))
     state["projector.extra"] = state.pop("projector.down.bias")
     with pytest.raises(CheckpointError, match=r"missing projector\.down\.bias; unexpected projector\.extra"):
-        load_trained_state(state, projector, speech_llm)
+        load_trained_state(state, model)
 
 
 def test_what_is_no_checkpoint_is_one_clear_error(tmp_path: Path):
@@ -130,11 +81,11 @@ def test_what_is_no_checkpoint_is_one_clear_error(tmp_path: Path):
         read_checkpoint(tmp_path)
     with pytest.raises(UnknownNameError, match="unknown model 'tiny-audio-bas'"):
         read_checkpoint("tiny-audio-bas")
-    projector, speech_llm = trained_modules()
-    save_checkpoint(tmp_path, replace(CONFIG, format_version=99), projector, speech_llm, dtype=torch.float16)
+    replace(TINY_CONFIG, format_version=99).save(tmp_path / "config.json")
     with pytest.raises(CheckpointError, match="update tiny-audio"):
         read_checkpoint(tmp_path)
-    CONFIG.save(tmp_path / "config.json")
+    TINY_CONFIG.save(tmp_path / "config.json")
     (tmp_path / "model.safetensors").write_bytes(b"no tensors")
     with pytest.raises(CheckpointError, match="cannot read"):
         read_checkpoint(tmp_path)
+    assert ASRConfig.load(tmp_path / "config.json") == TINY_CONFIG

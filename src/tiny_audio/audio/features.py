@@ -14,13 +14,13 @@ N_FFT = 400
 """Samples in one STFT window: 25 ms."""
 
 
-@lru_cache(maxsize=2)
-def mel_filters(n_mels: int) -> Tensor:
-    """Slaney mel filter bank `(n_mels, N_FFT // 2 + 1)`, 0 to 8 kHz."""
+@lru_cache(maxsize=4)
+def mel_filters(n_mels: int, n_fft: int = N_FFT) -> Tensor:
+    """Slaney mel filter bank `(n_mels, n_fft // 2 + 1)`, 0 to 8 kHz."""
     from transformers.audio_utils import mel_filter_bank
 
     filters = mel_filter_bank(
-        num_frequency_bins=N_FFT // 2 + 1,
+        num_frequency_bins=n_fft // 2 + 1,
         num_mel_filters=n_mels,
         min_frequency=0.0,
         max_frequency=SAMPLE_RATE / 2,

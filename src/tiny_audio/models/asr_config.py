@@ -1,34 +1,85 @@
 """What a checkpoint is made of: enough to build the model again."""
 
+import dataclasses
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from tiny_audio.errors import CheckpointError
+from tiny_audio.text.prompts import PromptConfig
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
-
-@dataclass(frozen=True, kw_only=True)
-class ProjectorConfig:
-    """Sizes of the aligned projector."""
-
-    hidden_dim: int = 1024
-    stack_factor: int = 4
-    """Encoder frames an audio token stands for; 4 turns 50 Hz into 12.5 Hz."""
-    num_blocks: int = 2
-    """Residual convolution blocks between the two linear layers."""
-    dropout: float = 0.1
+EncoderFamily = Literal["whisper", "hubert", "wav2vec2", "wavlm", "aut"]
+ProjectorKind = Literal["conv_blocks", "linear", "mlp", "conv_mlp", "swiglu", "ultravox", "qformer", "moe"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class LoRAConfig:
-    """Adapters on every linear layer of the language model's blocks."""
+    """Low-rank adapters on the linear layers of those names."""
 
     rank: int = 16
     alpha: float = 32.0
     dropout: float = 0.0
+    targets: tuple[str, ...] = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+    """Last part of the module's name, inside the transformer blocks."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncoderConfig:
+    """The frozen audio encoder."""
+
+    family: EncoderFamily = "whisper"
+    source: str | None = "whisper-base"
+    """Name in the weights store, hub id or folder; None: random weights, which then lie in the checkpoint."""
+    revision: str | None = None
+    """Of a hub id."""
+    sha256: str | None = None
+    """Of the weights that the trained part belongs to; checked when they are loaded again."""
+    architecture: dict[str, Any] = field(default_factory=dict)
+    """Sizes, as the family's own configuration names them; read from the source where it is empty."""
+    pad_to_window: bool = False
+    """Whisper only: pad every clip to 30 s, as it was trained. Slower, and never needed for what is trained here."""
+    lora: LoRAConfig | None = None
+
+    @property
+    def frame_rate(self) -> float:
+        """Frames a second."""
+        return 12.5 if self.family == "aut" else 50.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProjectorConfig:
+    """The trained part between encoder and language model."""
+
+    kind: ProjectorKind = "conv_blocks"
+    aligned: bool = True
+    """Trained with CTC over the language model's vocabulary: gives drafts, word times, and fewer audio tokens."""
+    hidden_dim: int = 1024
+    stack_factor: int = 4
+    """Encoder frames an audio token stands for; 4 turns 50 Hz into 12.5 Hz."""
+    num_blocks: int = 2
+    """`conv_blocks`: residual convolution blocks between the two linear layers. `qformer`: its layers."""
+    dropout: float = 0.1
+    num_experts: int = 4
+    """`moe`: routed experts, beside the shared one."""
+    output_scale: float | None = None
+    """Root mean square of an output vector's elements; None: that of the language model's embedding table."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LLMConfig:
+    """The language model."""
+
+    source: str | None = "smollm2-135m-instruct"
+    """Name in the weights store, hub id or folder; None: random weights, to be counted and not to be saved."""
+    revision: str | None = None
+    sha256: str | None = None
+    architecture: dict[str, Any] = field(default_factory=dict)
+    """A `transformers` configuration as a dictionary with `model_type`; read from the source where it is empty."""
+    training: Literal["frozen", "lora", "full"] = "frozen"
+    lora: LoRAConfig | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,15 +99,37 @@ class DecodingConfig:
 class ASRConfig:
     """One recogniser."""
 
-    encoder: str = "whisper-base"
-    llm: str = "smollm2-135m-instruct"
+    encoder: EncoderConfig = field(default_factory=EncoderConfig)
+    projector: ProjectorConfig = field(default_factory=ProjectorConfig)
+    llm: LLMConfig = field(default_factory=LLMConfig)
+    prompt: PromptConfig = field(default_factory=PromptConfig)
+    decoding: DecodingConfig = field(default_factory=DecodingConfig)
     encoder_dim: int = 512
     llm_dim: int = 576
-    projector: ProjectorConfig = field(default_factory=ProjectorConfig)
-    lora: LoRAConfig | None = None
-    """None: aligned by CTC only; the text is the CTC draft and no language model is loaded."""
-    decoding: DecodingConfig = field(default_factory=DecodingConfig)
+    vocab_size: int = 49_152
+    draft_only: bool = False
+    """Aligned by CTC and nothing more: the text is the CTC draft and no language model is loaded."""
     format_version: int = FORMAT_VERSION
+
+    @property
+    def audio_downsample_rate(self) -> int:
+        """Encoder frames an audio token stands for."""
+        return self.projector.stack_factor
+
+    @classmethod
+    def from_pretrained(cls, name: str | Path = "tiny-audio-base", *, trust_remote_code: bool = False) -> "ASRConfig":
+        """Configuration of a shipped model or of a checkpoint folder.
+
+        Args:
+            name: of the model, or its folder.
+            trust_remote_code: accepted and without effect: a checkpoint holds no code.
+
+        Raises:
+            CheckpointError: no such checkpoint.
+        """
+        from tiny_audio.models.checkpoint import read_config
+
+        return read_config(name)
 
     def save(self, path: Path) -> None:
         """Write as JSON."""
@@ -67,20 +140,40 @@ class ASRConfig:
         """Read from JSON.
 
         Raises:
-            CheckpointError: not there, not JSON, or made by a newer version.
+            CheckpointError: not there, not JSON, or made by another version.
         """
         try:
             values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-            values["projector"] = ProjectorConfig(**values["projector"])
-            values["lora"] = values["lora"] and LoRAConfig(**values["lora"])
-            values["decoding"] = DecodingConfig(**values["decoding"])
-            config = cls(**values)
         except OSError as error:
             raise CheckpointError(f"cannot read '{path}': {error.strerror}; expected a checkpoint folder") from error
-        except (json.JSONDecodeError, TypeError, KeyError) as error:
-            raise CheckpointError(f"'{path}' is not a configuration of this version: {error}") from error
-        if config.format_version != FORMAT_VERSION:
+        except json.JSONDecodeError as error:
+            raise CheckpointError(f"'{path}' is not JSON: {error}; expected a checkpoint's configuration") from error
+        found = values.get("format_version") if isinstance(values, dict) else None
+        if found != FORMAT_VERSION:
             raise CheckpointError(
-                f"'{path}' has format {config.format_version}, this version reads {FORMAT_VERSION}; update tiny-audio"
+                f"'{path}' has format {found}, this version reads {FORMAT_VERSION}; update tiny-audio"
             )
-        return config
+        try:
+            return _build(cls, values)
+        except (TypeError, KeyError) as error:
+            raise CheckpointError(f"'{path}' is not a configuration of this version: {error}") from error
+
+
+_PARTS: dict[str, type] = {
+    "encoder": EncoderConfig,
+    "projector": ProjectorConfig,
+    "llm": LLMConfig,
+    "prompt": PromptConfig,
+    "decoding": DecodingConfig,
+    "lora": LoRAConfig,
+}
+
+
+def _build(kind: Any, values: dict[str, Any]) -> Any:
+    """A configuration from plain JSON values; unknown names are an error, missing ones take their defaults."""
+    parts = {
+        name: _build(_PARTS[name], value) if name in _PARTS and value is not None else value
+        for name, value in values.items()
+    }
+    tuples = {item.name for item in dataclasses.fields(kind) if str(item.type).startswith("tuple")}
+    return kind(**{name: tuple(value) if name in tuples else value for name, value in parts.items()})

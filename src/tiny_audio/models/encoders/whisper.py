@@ -1,19 +1,21 @@
-"""The Whisper audio encoder (arXiv 2212.04356) on the clip's own length instead of a padded 30 s window.
+"""The Whisper audio encoder (arXiv 2212.04356) on the clip's own length, or padded to 30 s as it was trained.
 
-Cost follows the clip's length. Parameter names are those of Hugging Face's `WhisperEncoder`.
+On its own length a clip costs what its length costs. Parameter names are those of Hugging Face's `WhisperEncoder`.
 
 Shapes: B batch, S samples, M mel bands, F mel frames (100 a second), T encoder frames (50 a second), D width.
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tiny_audio.audio.features import log_mel_spectrogram
-from tiny_audio.audio.timebase import MEL_FRAME_RATE, samples_to_mel_frames
-from tiny_audio.errors import AudioError, CheckpointError
+from tiny_audio.audio.timebase import HOP_LENGTH, MEL_FRAME_RATE, samples_to_mel_frames
+from tiny_audio.errors import AudioError, CheckpointError, ConfigError
+from tiny_audio.models.encoders.encoder import Encoder, EncoderOutput
 from tiny_audio.types import Waveform
 
 HEAD_DIM = 64
@@ -39,12 +41,12 @@ class _SelfAttention(nn.Module):
 
 
 class _EncoderLayer(nn.Module):
-    def __init__(self, dim: int) -> None:
+    def __init__(self, dim: int, ffn_dim: int) -> None:
         super().__init__()
         self.self_attn = _SelfAttention(dim)
         self.self_attn_layer_norm = nn.LayerNorm(dim)
-        self.fc1 = nn.Linear(dim, 4 * dim)
-        self.fc2 = nn.Linear(4 * dim, dim)
+        self.fc1 = nn.Linear(dim, ffn_dim)
+        self.fc2 = nn.Linear(ffn_dim, dim)
         self.final_layer_norm = nn.LayerNorm(dim)
 
     def forward(self, hidden_BTD: Tensor, mask_B11T: Tensor | None) -> Tensor:
@@ -52,24 +54,79 @@ class _EncoderLayer(nn.Module):
         return hidden_BTD + self.fc2(F.gelu(self.fc1(self.final_layer_norm(hidden_BTD))))
 
 
-class WhisperEncoder(nn.Module):
-    """Log-mel `(B, M, F)` to hidden states `(B, T, D)` with T = ceil(F / 2), at most `max_frames`."""
+class WhisperEncoder(Encoder):
+    """Log-mel `(B, M, F)` to hidden states `(B, T, D)` with T = ceil(F / 2), at most `max_frames`.
+
+    Args:
+        dim: width D.
+        num_layers: transformer blocks.
+        n_mels: mel bands M; 80, and 128 from large-v3 on.
+        max_frames: positions there are; the window is that long.
+        ffn_dim: width inside a block; None: 4 D.
+        pad_to_window: fill every clip with silence up to the window, which the encoder then sees as Whisper does.
+    """
 
     frame_rate = MEL_FRAME_RATE / 2
+    ARCHITECTURE_KEYS = frozenset(
+        (
+            "d_model",
+            "encoder_layers",
+            "encoder_attention_heads",
+            "encoder_ffn_dim",
+            "num_mel_bins",
+            "max_source_positions",
+        )
+    )
+    """What `from_architecture` reads of a `WhisperConfig`."""
 
-    def __init__(self, *, dim: int = 512, num_layers: int = 6, n_mels: int = 80, max_frames: int = 1500) -> None:
+    def __init__(
+        self,
+        *,
+        dim: int = 512,
+        num_layers: int = 6,
+        n_mels: int = 80,
+        max_frames: int = 1500,
+        ffn_dim: int | None = None,
+        pad_to_window: bool = False,
+    ) -> None:
         super().__init__()
         self.dim = dim
         self.n_mels = n_mels
         self.max_frames = max_frames
+        self.max_samples = 2 * HOP_LENGTH * max_frames
+        self.pad_to_window = pad_to_window
         self.conv1 = nn.Conv1d(n_mels, dim, kernel_size=3, padding=1)
         self.conv2 = nn.Conv1d(dim, dim, kernel_size=3, stride=2, padding=1)
         self.embed_positions = nn.Embedding(max_frames, dim)
-        self.layers = nn.ModuleList(_EncoderLayer(dim) for _ in range(num_layers))
+        self.layers = nn.ModuleList(_EncoderLayer(dim, ffn_dim or 4 * dim) for _ in range(num_layers))
         self.layer_norm = nn.LayerNorm(dim)
 
     @classmethod
-    def from_state_dict(cls, state: Mapping[str, Tensor]) -> "WhisperEncoder":
+    def from_architecture(cls, architecture: Mapping[str, Any], *, pad_to_window: bool = False) -> "WhisperEncoder":
+        """Random weights in the sizes that a `WhisperConfig` names.
+
+        Raises:
+            ConfigError: a size is missing, unknown, or makes heads of another width than 64.
+        """
+        if odd := sorted(architecture.keys() ^ cls.ARCHITECTURE_KEYS):
+            needed = ", ".join(sorted(cls.ARCHITECTURE_KEYS))
+            raise ConfigError([f"encoder.architecture: missing or unknown {', '.join(odd)}; whisper needs {needed}"])
+        dim, num_heads = architecture["d_model"], architecture["encoder_attention_heads"]
+        if dim != num_heads * HEAD_DIM:
+            raise ConfigError(
+                [f"encoder.architecture: {num_heads} heads in width {dim}; whisper's are {HEAD_DIM} wide"]
+            )
+        return cls(
+            dim=dim,
+            num_layers=architecture["encoder_layers"],
+            n_mels=architecture["num_mel_bins"],
+            max_frames=architecture["max_source_positions"],
+            ffn_dim=architecture["encoder_ffn_dim"],
+            pad_to_window=pad_to_window,
+        )
+
+    @classmethod
+    def from_state_dict(cls, state: Mapping[str, Tensor], *, pad_to_window: bool = False) -> "WhisperEncoder":
         """Build the encoder that a Whisper state dict (Hugging Face names, with or without decoder) describes."""
         prefix = "model.encoder."
         own = {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
@@ -84,9 +141,17 @@ class WhisperEncoder(nn.Module):
                 num_layers=1 + max(int(name.split(".")[1]) for name in own if name.startswith("layers.")),
                 n_mels=n_mels,
                 max_frames=len(own["embed_positions.weight"]),
+                ffn_dim=len(own["layers.0.fc1.weight"]),
+                pad_to_window=pad_to_window,
             )
         encoder.load_state_dict({name: tensor.float() for name, tensor in own.items()}, assign=True)
         return encoder.requires_grad_(False).eval()
+
+    @staticmethod
+    def own_name(stored: str) -> str | None:
+        """Parameter that a tensor of a Whisper checkpoint is for; None: of another part."""
+        name = stored.removeprefix("model.")
+        return name.removeprefix("encoder.") if name.startswith("encoder.") else None
 
     @staticmethod
     def mel_to_encoder_frames(num_mel_frames: Tensor) -> Tensor:
@@ -98,47 +163,58 @@ class WhisperEncoder(nn.Module):
         return self.mel_to_encoder_frames(samples_to_mel_frames(num_samples_B))  # type: ignore[arg-type]
 
     def features(self, waveforms: Sequence[Waveform]) -> tuple[Tensor, Tensor]:
-        """Zero-padded log-mel `(B, M, F)` and the mel frames `(B,)` of each row."""
-        mels = [log_mel_spectrogram(waveform, n_mels=self.n_mels) for waveform in waveforms]
-        lengths_B = torch.tensor([mel.shape[1] for mel in mels])
-        batch_BMF = torch.zeros(len(mels), self.n_mels, int(lengths_B.max()))
+        """Log-mel `(B, M, F)` and the mel frames `(B,)` of each row, which the padding does not count in.
+
+        Raises:
+            AudioError: too short for a frame, or longer than the window it shall be padded to.
+        """
+        pad_to = self.max_samples if self.pad_to_window else None
+        mels = [log_mel_spectrogram(waveform, n_mels=self.n_mels, pad_to=pad_to) for waveform in waveforms]
+        batch_BMF = torch.zeros(len(mels), self.n_mels, max(mel.shape[1] for mel in mels))
+        self._check_window(batch_BMF.shape[2])
         for row, mel in zip(batch_BMF, mels, strict=True):
             row[:, : mel.shape[1]] = mel
-        return batch_BMF, lengths_B
+        return batch_BMF, torch.tensor([samples_to_mel_frames(len(waveform)) for waveform in waveforms])
 
-    def forward(self, mel_BMF: Tensor, lengths_B: Tensor | None = None) -> Tensor:
+    def forward(self, input_features: Tensor, feature_lengths_B: Tensor | None = None) -> EncoderOutput:
         """Hidden states `(B, T, D)`; what stands beyond a row's own length is meaningless.
 
         Args:
-            mel_BMF: log-mel; what stands beyond a row's length is taken as zero.
-            lengths_B: mel frames of each row; None when all rows are full.
+            input_features: log-mel `(B, M, F)`; what stands beyond a row's length is taken as zero, unless it is the
+                silence of `pad_to_window`.
+            feature_lengths_B: mel frames of each row; None when all rows are full.
 
         Raises:
-            AudioError: more frames than the encoder has positions.
+            AudioError: more frames than the encoder has positions, or fewer than `pad_to_window` promises.
         """
+        mel_BMF = input_features
         num_mel_frames = mel_BMF.shape[2]
         num_frames = (num_mel_frames + 1) // 2
-        if num_frames > self.max_frames:
-            limit = self.max_frames / self.frame_rate
-            found = num_frames / self.frame_rate
-            raise AudioError(f"{found:.2f} s of audio; the encoder takes at most {limit:.0f} s at once")
-        is_padded = lengths_B is not None and int(lengths_B.min()) < num_mel_frames
+        self._check_window(num_mel_frames)
+        if feature_lengths_B is None:
+            feature_lengths_B = torch.full((len(mel_BMF),), num_mel_frames)
+        lengths_B = feature_lengths_B.to(mel_BMF.device)
+        frame_lengths_B = self.mel_to_encoder_frames(lengths_B)
         is_real_BF = None
-        if is_padded:
-            assert lengths_B is not None
-            lengths_B = lengths_B.to(mel_BMF.device)
+        if not self.pad_to_window and int(lengths_B.min()) < num_mel_frames:
             # Each convolution looks one frame ahead: behind the end it must see the zeros that a lone clip would see.
             is_real_BF = torch.arange(num_mel_frames, device=mel_BMF.device) < lengths_B[:, None]
             mel_BMF = mel_BMF * is_real_BF[:, None]
         hidden_BDF = F.gelu(self.conv1(mel_BMF))
         mask_B11T = None
         if is_real_BF is not None:
-            assert lengths_B is not None
             hidden_BDF = hidden_BDF * is_real_BF[:, None]
             frames = torch.arange(num_frames, device=mel_BMF.device)
-            mask_B11T = (frames < self.mel_to_encoder_frames(lengths_B)[:, None])[:, None, None]
+            mask_B11T = (frames < frame_lengths_B[:, None])[:, None, None]
         hidden_BTD = F.gelu(self.conv2(hidden_BDF)).transpose(1, 2)
         hidden_BTD = hidden_BTD + self.embed_positions.weight[:num_frames]
         for layer in self.layers:
             hidden_BTD = layer(hidden_BTD, mask_B11T)
-        return self.layer_norm(hidden_BTD)
+        return EncoderOutput(self.layer_norm(hidden_BTD), frame_lengths_B)
+
+    def _check_window(self, num_mel_frames: int) -> None:
+        found, limit = num_mel_frames / MEL_FRAME_RATE, self.max_frames / self.frame_rate
+        if found > limit:
+            raise AudioError(f"{found:.2f} s of audio; the encoder takes at most {limit:.0f} s at once")
+        if self.pad_to_window and found < limit:
+            raise AudioError(f"{found:.2f} s of log-mel; this encoder expects it padded to {limit:.0f} s (`features`)")

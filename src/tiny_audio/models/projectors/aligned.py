@@ -1,21 +1,24 @@
-"""The aligned projector: trained with CTC to emit text embeddings before any language model runs.
+"""Aligned projectors: trained with CTC to emit text embeddings before any language model runs.
 
 The language model's frozen embedding table is the output layer of the CTC, so the projector learns to speak the
 model's own input space. What the language model then receives for a frame that is not blank is the posterior-weighted
 mix of token embeddings plus a learned residual, which carries what the tokens cannot.
 
-Shapes: B batch, T encoder frames, D encoder width, A audio tokens, K stacked width, E LLM width, V vocabulary.
+Shapes: B batch, T encoder frames, D encoder width, A audio tokens, E LLM width, V vocabulary.
 """
 
+import math
+from abc import ABC, abstractmethod
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+
+from tiny_audio.models.projectors.projector import Projector, root_mean_square
 
 
 class Projected(NamedTuple):
-    """Output of the projector for each audio token."""
+    """Output of an aligned projector for each audio token."""
 
     hidden_BAE: Tensor
     """Its inner product with a token's embedding is that token's CTC logit."""
@@ -25,80 +28,70 @@ class Projected(NamedTuple):
     """Added to the token mix for the language model; zero before the language model has been trained."""
 
 
-class AlignedProjector(nn.Module):
-    """Stack frames, then an MLP with three outputs: token space, blank, residual.
+class AlignedProjector(nn.Module, ABC):
+    """A projector with the three outputs of `Projected`; otherwise it promises what `Projector` does."""
 
-    A 30 s clip: 1500 encoder frames at 50 Hz -> 375 audio tokens at 12.5 Hz for `stack_factor` 4.
-    A last partial stack counts: A = ceil(T / stack_factor), filled up with zeros.
+    stack_factor: int
 
-    Args:
-        encoder_dim: D.
-        llm_dim: E.
-        hidden_dim: width H between the layers.
-        stack_factor: encoder frames an audio token stands for.
-        num_blocks: residual blocks in the middle, each of which sees two audio tokens to either side.
-        dropout: of the stacked input, and inside.
+    @property
+    def auxiliary_loss(self) -> Tensor | None:
+        """Of the last forward in training, to be added to the loss; None for most kinds."""
+        return None
+
+    @abstractmethod
+    def output_lengths(self, lengths_B: Tensor) -> Tensor:
+        """Audio tokens for that many encoder frames; a last partial stack counts."""
+
+    @abstractmethod
+    def forward(self, encoder_BTD: Tensor, lengths_B: Tensor | None = None) -> Projected:
+        """Project encoder output, of which `lengths_B` frames a row are real (None: all)."""
+
+    @abstractmethod
+    def calibrate(self, table_VE: Tensor, *, rms: float | None = None) -> None:
+        """Fit new weights to the embedding table; see `Projector.calibrate`."""
+
+
+class AlignmentHeads(AlignedProjector):
+    """Makes any projector an aligned one.
+
+    A vector as loud as an embedding gives logits near zero for every token: their spread over the vocabulary is
+    sqrt(E) * rms^2, 0.4 for SmolLM2-135M. So the CTC reads the output times a learned gain, which starts where the
+    spread is 1, and `projector` alone still gives what the language model can read.
     """
 
-    def __init__(
-        self,
-        *,
-        encoder_dim: int,
-        llm_dim: int,
-        hidden_dim: int = 1024,
-        stack_factor: int = 4,
-        num_blocks: int = 2,
-        dropout: float = 0.1,
-    ) -> None:
+    def __init__(self, projector: Projector) -> None:
         super().__init__()
-        self.stack_factor = stack_factor
-        self.norm_in = nn.LayerNorm(encoder_dim)
-        self.up = nn.Linear(encoder_dim * stack_factor, hidden_dim)
-        self.blocks = nn.ModuleList(_ConvBlock(hidden_dim, dropout) for _ in range(num_blocks))
-        self.norm_out = nn.LayerNorm(hidden_dim)
-        self.dropout = nn.Dropout(dropout)
-        self.down = nn.Linear(hidden_dim, llm_dim)
-        self.blank = nn.Linear(hidden_dim, 1)
-        self.residual = nn.Linear(hidden_dim, llm_dim)
+        self.stack_factor = projector.stack_factor
+        self.projector = projector
+        self.log_gain = nn.Parameter(torch.zeros(()))
+        self.blank = nn.Linear(projector.llm_dim, 1)
+        self.residual = nn.Linear(projector.llm_dim, projector.llm_dim)
         nn.init.zeros_(self.residual.weight)
         nn.init.zeros_(self.residual.bias)
 
+    @staticmethod
+    def num_parameters(*, llm_dim: int) -> int:
+        """Those beside the projector's own: gain, E + 1 for the blank, E^2 + E for the residual."""
+        return 1 + llm_dim + 1 + llm_dim**2 + llm_dim
+
+    @property
+    def auxiliary_loss(self) -> Tensor | None:
+        """That of the projector."""
+        return self.projector.auxiliary_loss
+
     def output_lengths(self, lengths_B: Tensor) -> Tensor:
-        """Audio tokens for that many encoder frames; a last partial stack counts."""
-        return (lengths_B + self.stack_factor - 1) // self.stack_factor
+        """Those of the projector."""
+        return self.projector.output_lengths(lengths_B)
 
-    def forward(self, encoder_BTD: Tensor, lengths_B: Tensor) -> Projected:
-        """Project `(B, T, D)`, of which `lengths_B` frames a row are real, to A = ceil(T / stack_factor) tokens."""
-        lengths_B = lengths_B.to(encoder_BTD.device)
-        # Zeros behind the end, whatever the batch holds there: a row in a batch equals the row alone.
-        normed_BTD = self.dropout(self.norm_in(encoder_BTD)) * _valid(encoder_BTD, lengths_B)
-        stacked_BAK = F.pad(normed_BTD, (0, 0, 0, -encoder_BTD.shape[1] % self.stack_factor)).unflatten(
-            1, (-1, self.stack_factor)
-        )
-        hidden_BAH = self.up(stacked_BAK.flatten(2))
-        valid_BA1 = _valid(hidden_BAH, self.output_lengths(lengths_B))
-        for block in self.blocks:
-            hidden_BAH = block(hidden_BAH, valid_BA1)
-        hidden_BAH = self.dropout(F.gelu(self.norm_out(hidden_BAH)))
-        return Projected(self.down(hidden_BAH), self.blank(hidden_BAH).squeeze(-1), self.residual(hidden_BAH))
+    def forward(self, encoder_BTD: Tensor, lengths_B: Tensor | None = None) -> Projected:
+        """The projector's output times the gain, and what blank and residual make of it."""
+        hidden_BAE = self.projector(encoder_BTD, lengths_B) * self.log_gain.exp()
+        return Projected(hidden_BAE, self.blank(hidden_BAE).squeeze(-1), self.residual(hidden_BAE))
 
-
-class _ConvBlock(nn.Module):
-    """Pre-norm residual: depthwise convolution over 5 audio tokens (0.4 s), then a linear layer over the width."""
-
-    def __init__(self, dim: int, dropout: float) -> None:
-        super().__init__()
-        self.norm = nn.LayerNorm(dim)
-        self.conv = nn.Conv1d(dim, dim, kernel_size=5, padding=2, groups=dim)
-        self.linear = nn.Linear(dim, dim)
-        self.dropout = nn.Dropout(dropout)
-
-    def forward(self, hidden_BAH: Tensor, valid_BA1: Tensor) -> Tensor:
-        normed_BAH = self.norm(hidden_BAH) * valid_BA1
-        mixed_BAH = self.conv(normed_BAH.transpose(1, 2)).transpose(1, 2)
-        return hidden_BAH + self.dropout(self.linear(F.gelu(mixed_BAH)))
-
-
-def _valid(rows: Tensor, lengths_B: Tensor) -> Tensor:
-    """Mask `(B, positions, 1)` of what lies within each row's length."""
-    return (torch.arange(rows.shape[1], device=rows.device) < lengths_B[:, None]).unsqueeze(-1)
+    @torch.no_grad()
+    def calibrate(self, table_VE: Tensor, *, rms: float | None = None) -> None:
+        """Loudness of text for the projector, logits of spread 1 for the CTC."""
+        self.projector.calibrate(table_VE, rms=rms)
+        table_rms = root_mean_square(table_VE)
+        spread = math.sqrt(self.projector.llm_dim) * table_rms * (table_rms if rms is None else rms)
+        self.log_gain.fill_(-math.log(spread))

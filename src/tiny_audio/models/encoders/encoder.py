@@ -1,0 +1,46 @@
+"""What every audio encoder offers, whatever its family."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from torch import Tensor, nn
+
+from tiny_audio.types import Waveform
+
+
+class EncoderOutput(NamedTuple):
+    """Hidden states of a batch."""
+
+    last_hidden_state: Tensor
+    """`(B, T, D)`; what stands beyond a row's own length is meaningless."""
+    lengths: Tensor
+    """Valid frames of each row, `(B,)`."""
+
+
+class Encoder(nn.Module, ABC):
+    """Waveforms at 16 kHz to hidden states: `encoder(*encoder.features(waveforms))`.
+
+    A row in a batch gives the same as the row alone.
+
+    Attributes:
+        dim: width D of a hidden state.
+        frame_rate: frames a second; the length of an output follows from `output_lengths`, not from this.
+        max_samples: audio that fits at once; None: as much as memory holds.
+    """
+
+    dim: int
+    frame_rate: float
+    max_samples: int | None = None
+
+    @abstractmethod
+    def features(self, waveforms: Sequence[Waveform]) -> tuple[Tensor, Tensor]:
+        """Padded input of `forward`, and how much of each row is real, `(B,)`."""
+
+    @abstractmethod
+    def output_lengths(self, num_samples_B: Tensor) -> Tensor:
+        """Valid frames for that many audio samples; equals `forward(*features(...)).lengths`."""
+
+    @abstractmethod
+    def forward(self, features: Tensor, feature_lengths_B: Tensor | None = None) -> EncoderOutput:
+        """Encode a batch; None: all rows are full."""

@@ -1,0 +1,203 @@
+"""A Llama forward pass for decoding: several utterances at once, each with a static cache and its own mask.
+
+`transformers` runs a new cache and several dozen Python calls a layer, and pads a batch; with a model of this size that
+costs more than the arithmetic. Here the new rows of all utterances are one matrix, without padding, and attention alone
+looks at each utterance by itself.
+
+Shapes: N new rows, P rows in a cache, E width, H heads, G key-value heads, d head width, V vocabulary.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from tiny_audio.models.int8 import Int8Linear
+
+Linear = Callable[[Tensor], Tensor]
+
+
+class KVCache:
+    """Keys and values of one utterance; rows beyond `length` are free."""
+
+    def __init__(
+        self, *, num_layers: int, num_kv_heads: int, head_dim: int, capacity: int, device: torch.device
+    ) -> None:
+        shape = (num_layers, num_kv_heads, capacity, head_dim)
+        self.keys, self.values = torch.empty(shape, device=device), torch.empty(shape, device=device)
+        self.length = 0
+
+    def reserve(self, num_rows: int) -> None:
+        """Make room for that many more rows."""
+        missing = self.length + num_rows - self.keys.shape[2]
+        if missing > 0:
+            grow = (0, 0, 0, max(missing, self.keys.shape[2] // 2))
+            self.keys, self.values = F.pad(self.keys, grow), F.pad(self.values, grow)
+
+    def keep(self, num_first: int, rows: Sequence[int]) -> None:
+        """Keep the first rows and, behind them, the given ones; forget the rest."""
+        index = torch.tensor(rows, dtype=torch.long, device=self.keys.device)
+        end = num_first + len(rows)
+        if list(rows) != list(range(num_first, end)):
+            self.keys[:, :, num_first:end] = self.keys[:, :, index]
+            self.values[:, :, num_first:end] = self.values[:, :, index]
+        self.length = end
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewRows:
+    """What to compute for one utterance."""
+
+    cache: KVCache
+    embeds_NE: Tensor
+    positions_N: Tensor
+    """In the sequence; a tree of continuations has several rows at one position."""
+    mask_NP: Tensor | None = None
+    """True where a row sees a row of the cache (the new ones included, at its end); None: causal."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Layer:
+    input_norm_E: Tensor
+    qkv: Linear
+    output: Linear
+    mlp_norm_E: Tensor
+    gate_up: Linear
+    down: Linear
+
+
+class LlamaRunner:
+    """Weights of a `LlamaForCausalLM`, adapters folded in, ready to decode.
+
+    Args:
+        llm: the language model, with or without adapters.
+        dtype: of the products: float32, bfloat16, or int8; everything between them is float32.
+    """
+
+    def __init__(self, llm: Any, *, dtype: torch.dtype) -> None:
+        config = llm.config
+        self.num_heads: int = config.num_attention_heads
+        self.num_kv_heads: int = config.num_key_value_heads
+        self.head_dim: int = getattr(config, "head_dim", None) or config.hidden_size // self.num_heads
+        self.eps: float = config.rms_norm_eps
+        self.table_VE: Tensor = llm.get_input_embeddings().weight.detach()
+        self.device = self.table_VE.device
+        self.head = _linear(llm.get_output_embeddings().weight, dtype=dtype)
+        decoder = llm.get_decoder()
+        self._norm_E = decoder.norm.weight.detach().float()
+        self._inverse_frequencies = decoder.rotary_emb.inv_freq.detach().float()
+        self._layers = [
+            _Layer(
+                input_norm_E=layer.input_layernorm.weight.detach().float(),
+                qkv=_linear(
+                    *(getattr(layer.self_attn, f"{name}_proj").weight for name in ("q", "k", "v")), dtype=dtype
+                ),
+                output=_linear(layer.self_attn.o_proj.weight, dtype=dtype),
+                mlp_norm_E=layer.post_attention_layernorm.weight.detach().float(),
+                gate_up=_linear(layer.mlp.gate_proj.weight, layer.mlp.up_proj.weight, dtype=dtype),
+                down=_linear(layer.mlp.down_proj.weight, dtype=dtype),
+            )
+            for layer in decoder.layers
+        ]
+
+    @staticmethod
+    def supports(llm: Any) -> bool:
+        """Whether it is a plain Llama: no biases, no scaled or missing positions, no sliding window."""
+        config = llm.config
+        rope = getattr(config, "rope_parameters", None) or {}
+        return (
+            config.model_type == "llama"
+            and not config.attention_bias
+            and not config.mlp_bias
+            and config.hidden_act == "silu"
+            and rope.get("rope_type", "default") == "default"
+        )
+
+    def new_cache(self, capacity: int) -> KVCache:
+        """An empty cache."""
+        return KVCache(
+            num_layers=len(self._layers),
+            num_kv_heads=self.num_kv_heads,
+            head_dim=self.head_dim,
+            capacity=capacity,
+            device=self.device,
+        )
+
+    def forward(self, utterances: Sequence[NewRows]) -> list[Tensor]:
+        """Final hidden states `(N, E)` of each utterance's new rows, which are in its cache afterwards."""
+        sizes = [len(rows.embeds_NE) for rows in utterances]
+        hidden_NE = torch.cat([rows.embeds_NE for rows in utterances]).float()
+        positions_N = torch.cat([rows.positions_N for rows in utterances]).to(self.device)
+        angles_Nd = positions_N[:, None] * self._inverse_frequencies
+        angles_N1d = torch.cat([angles_Nd, angles_Nd], dim=1)[:, None]
+        cos_N1d, sin_N1d = angles_N1d.cos(), angles_N1d.sin()
+        masks = [_additive_mask(rows, self.num_heads // self.num_kv_heads) for rows in utterances]
+        for rows, size in zip(utterances, sizes, strict=True):
+            rows.cache.reserve(size)
+        widths = [self.num_heads, self.num_kv_heads, self.num_kv_heads]
+        for index, layer in enumerate(self._layers):
+            normed_NE = F.rms_norm(hidden_NE, hidden_NE.shape[1:], layer.input_norm_E, self.eps)
+            qkv = layer.qkv(normed_NE).unflatten(1, (-1, self.head_dim))
+            query_NHd, key_NGd, value_NGd = qkv.split(widths, dim=1)
+            query_NHd, key_NGd = _rotate(query_NHd, cos_N1d, sin_N1d), _rotate(key_NGd, cos_N1d, sin_N1d)
+            mixed = []
+            first = 0
+            for rows, size, mask in zip(utterances, sizes, masks, strict=True):
+                new = slice(first, first + size)
+                mixed.append(self._attend(rows.cache, index, query_NHd[new], key_NGd[new], value_NGd[new], mask))
+                first += size
+            hidden_NE = hidden_NE + layer.output(torch.cat(mixed) if len(mixed) > 1 else mixed[0])
+            normed_NE = F.rms_norm(hidden_NE, hidden_NE.shape[1:], layer.mlp_norm_E, self.eps)
+            gate, up = layer.gate_up(normed_NE).chunk(2, dim=1)
+            hidden_NE = hidden_NE + layer.down(F.silu(gate).mul_(up))
+        for rows, size in zip(utterances, sizes, strict=True):
+            rows.cache.length += size
+        return list(F.rms_norm(hidden_NE, hidden_NE.shape[1:], self._norm_E, self.eps).split(sizes))
+
+    def _attend(
+        self, cache: KVCache, layer: int, query_NHd: Tensor, key_NGd: Tensor, value_NGd: Tensor, mask: Tensor | None
+    ) -> Tensor:
+        end = cache.length + len(key_NGd)
+        cache.keys[layer, :, cache.length : end] = key_NGd.transpose(0, 1)
+        cache.values[layer, :, cache.length : end] = value_NGd.transpose(0, 1)
+        keys_GPd, values_GPd = cache.keys[layer, :, :end], cache.values[layer, :, :end]
+        # Heads that share keys are further rows of one product: nothing is repeated in memory.
+        query_GRd = query_NHd.unflatten(1, (self.num_kv_heads, -1)).permute(1, 2, 0, 3).flatten(1, 2)
+        scores_GRP = query_GRd @ keys_GPd.transpose(1, 2)
+        scores_GRP *= self.head_dim**-0.5
+        if mask is not None:
+            scores_GRP += mask
+        mixed_GRd = scores_GRP.softmax(dim=2) @ values_GPd
+        return mixed_GRd.unflatten(1, (-1, len(query_NHd))).permute(2, 0, 1, 3).flatten(1)
+
+
+def _linear(*weights: Tensor, dtype: torch.dtype) -> Linear:
+    """One layer for the concatenated outputs of several; from float32 to float32."""
+    weight = torch.cat(weights).detach().float()
+    if dtype == torch.int8:
+        return Int8Linear(weight)
+    if dtype == torch.float32:
+        return lambda hidden: F.linear(hidden, weight)
+    rounded = weight.to(dtype)
+    return lambda hidden: F.linear(hidden.to(dtype), rounded).float()
+
+
+def _rotate(heads_NHd: Tensor, cos_N1d: Tensor, sin_N1d: Tensor) -> Tensor:
+    """Rotary positions (arXiv 2104.09864), halves interleaved as Llama does."""
+    left, right = heads_NHd.chunk(2, dim=2)
+    return heads_NHd * cos_N1d + torch.cat([-right, left], dim=2) * sin_N1d
+
+
+def _additive_mask(rows: NewRows, heads_per_key: int) -> Tensor | None:
+    """`(R, P)` with R = heads that share keys * N; 0 where a row sees, minus infinity where not."""
+    num_new, end = len(rows.embeds_NE), rows.cache.length + len(rows.embeds_NE)
+    mask_NP = rows.mask_NP
+    if mask_NP is None:
+        if num_new == 1:
+            return None
+        mask_NP = torch.ones(num_new, end, dtype=torch.bool).tril(rows.cache.length)
+    additive_NP = torch.zeros(num_new, end).masked_fill_(~mask_NP, -torch.inf).to(rows.embeds_NE.device)
+    return additive_NP.repeat(heads_per_key, 1)

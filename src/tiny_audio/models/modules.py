@@ -1,0 +1,94 @@
+"""The parts of a recogniser, built from its configuration."""
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+
+from tiny_audio.models.asr_config import ASRConfig
+from tiny_audio.models.encoders.build import build_encoder, encoder_architecture
+from tiny_audio.models.encoders.encoder import Encoder
+from tiny_audio.models.llm import build_llm, build_tokenizer, llm_architecture, load_embeddings
+from tiny_audio.models.projectors.build import build_projector
+from tiny_audio.models.speech_llm import SpeechLLM
+from tiny_audio.text.prompts import Tokenizer
+
+
+@dataclass(frozen=True, kw_only=True)
+class Modules:
+    """What an `ASRModel` is made of."""
+
+    projector: nn.Module
+    table_VE: Tensor
+    """The language model's input embeddings; for an aligned projector also the output layer of its CTC."""
+    tokenizer: Tokenizer
+    encoder: Encoder | None = None
+    """None: the model reads encoder output, as in training from a feature cache."""
+    speech_llm: SpeechLLM | None = None
+    """None: the text is the CTC draft."""
+
+
+def build_modules(config: ASRConfig, *, with_encoder: bool = True, llm_dtype: torch.dtype = torch.float32) -> Modules:
+    """Frozen parts with their weights, trained parts with new ones.
+
+    Raises:
+        CheckpointError: the frozen weights are not those that the configuration names.
+        WeightsError: they can neither be found nor fetched.
+    """
+    tokenizer = build_tokenizer(config.llm)
+    speech_llm = None
+    if config.draft_only:
+        table_VE = load_embeddings(config.llm)
+    else:
+        speech_llm = SpeechLLM(build_llm(config.llm, dtype=llm_dtype), tokenizer, config.prompt)
+        table_VE = speech_llm.llm.get_input_embeddings().weight
+    projector = build_projector(config.projector, encoder_dim=config.encoder_dim, llm_dim=config.llm_dim)
+    projector.calibrate(table_VE, rms=config.projector.output_scale)
+    return Modules(
+        encoder=build_encoder(config.encoder) if with_encoder else None,
+        projector=projector,
+        table_VE=table_VE,
+        tokenizer=tokenizer,
+        speech_llm=speech_llm,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ParameterCount:
+    """Parameters of a component."""
+
+    total: int
+    trainable: int
+
+    @property
+    def frozen(self) -> int:
+        """Those that keep the values they came with."""
+        return self.total - self.trainable
+
+    def __add__(self, other: "ParameterCount") -> "ParameterCount":
+        return ParameterCount(total=self.total + other.total, trainable=self.trainable + other.trainable)
+
+
+def count_module(module: nn.Module) -> ParameterCount:
+    """Parameters of a module; tied ones count once."""
+    sizes = [(parameter.numel(), parameter.requires_grad) for parameter in module.parameters()]
+    return ParameterCount(total=sum(n for n, _ in sizes), trainable=sum(n for n, trained in sizes if trained))
+
+
+def count_parameters(config: ASRConfig) -> dict[str, ParameterCount]:
+    """Parameters of `encoder`, `projector` and `decoder` at full size, without memory for them or a download."""
+    with torch.device("meta"):
+        return {
+            "encoder": count_module(build_encoder(without_source(config).encoder)),
+            "projector": count_module(
+                build_projector(config.projector, encoder_dim=config.encoder_dim, llm_dim=config.llm_dim)
+            ),
+            "decoder": count_module(build_llm(without_source(config).llm)),
+        }
+
+
+def without_source(config: ASRConfig) -> ASRConfig:
+    """The same sizes with random weights in place of the pretrained ones."""
+    encoder = replace(config.encoder, architecture=encoder_architecture(config.encoder), source=None, sha256=None)
+    llm = replace(config.llm, architecture=llm_architecture(config.llm), source=None, sha256=None)
+    return replace(config, encoder=encoder, llm=llm)

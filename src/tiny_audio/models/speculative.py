@@ -1,0 +1,196 @@
+"""Greedy decoding and scoring of drafts in few passes (speculative decoding, arXiv 2211.17192).
+
+All drafts of an utterance are read in the same pass as its prompt, as one tree. That pass gives the score of each draft
+and, as far as it goes along a draft, the language model's own greedy text. Where it leaves all drafts, what the best of
+them says behind that place is the next draft. The result is the one of plain greedy decoding: a draft only decides how
+many passes it takes.
+
+Shapes: L prompt rows, N new rows, P rows in the cache, E width, V vocabulary.
+"""
+
+from collections.abc import Sequence, Set
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from tiny_audio.models.llama_runner import KVCache, LlamaRunner, NewRows
+from tiny_audio.models.token_tree import ROOT, TokenTree
+
+_LOOK_AHEAD = 6
+"""Tokens of the draft among which one that differs is searched again."""
+_SKIPS = (1, 0, 2, 3)
+"""How many draft tokens a differing token may stand for: as many as one, none (it was left out), or more."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DraftedPrompt:
+    """One utterance to decode."""
+
+    embeds_LE: Tensor
+    """The prompt with its audio."""
+    drafts: Sequence[Sequence[int]] = ()
+    """Token ids without the end of the turn, the best first; may be empty."""
+    max_tokens: int
+
+
+@dataclass(kw_only=True)
+class Decoded:
+    """What the language model makes of one utterance."""
+
+    draft_log_probs: list[float]
+    """Natural-log probability of each draft, end of turn included."""
+    token_ids: list[int] = field(default_factory=list)
+    """Its greedy text."""
+    log_prob: float = 0.0
+    """Of the greedy text, with the end of turn where it was reached."""
+    num_accepted: int = 0
+    """Tokens of the greedy text that a draft had right."""
+    num_passes: int = 0
+
+
+@dataclass(kw_only=True)
+class _State:
+    """An utterance while it is decoded."""
+
+    prompt: DraftedPrompt
+    cache: KVCache
+    result: Decoded
+    next_rows: NewRows
+    tree: TokenTree
+    """Continuations behind the last fixed row."""
+    num_fixed: int
+    """New rows before the tree."""
+
+
+@torch.inference_mode()
+def decode(
+    runner: LlamaRunner, prompts: Sequence[DraftedPrompt], *, end_id: int, end_ids: Set[int] = frozenset()
+) -> list[Decoded]:
+    """Score the drafts and decode greedily; the passes of all utterances are shared.
+
+    Args:
+        runner: the language model.
+        prompts: the utterances.
+        end_id: ends a draft.
+        end_ids: further tokens that end what the language model writes.
+    """
+    states = [_start(runner, prompt) for prompt in prompts]
+    active = states
+    while active:
+        hidden = runner.forward([state.next_rows for state in active])
+        # The head costs a row of V products: only the rows whose next token is asked for get it.
+        asked = [rows_NE[state.num_fixed - 1 :] for state, rows_NE in zip(active, hidden, strict=True)]
+        logits_NV = runner.head(torch.cat(asked))
+        normalisers_N = logits_NV.logsumexp(dim=1)
+        likeliest_N = logits_NV.argmax(dim=1)
+        first = 0
+        for state, rows in zip(active, asked, strict=True):
+            part = slice(first, first + len(rows))
+            _advance(runner, state, logits_NV[part], normalisers_N[part], likeliest_N[part].tolist(), end_id, end_ids)
+            first += len(rows)
+        active = [state for state in active if len(state.next_rows.embeds_NE)]
+    return [state.result for state in states]
+
+
+def _start(runner: LlamaRunner, prompt: DraftedPrompt) -> _State:
+    tree = TokenTree(prompt.drafts)
+    num_fixed = len(prompt.embeds_LE)
+    cache = runner.new_cache(num_fixed + len(tree) + 8)
+    state = _State(
+        prompt=prompt,
+        cache=cache,
+        result=Decoded(draft_log_probs=[]),
+        next_rows=NewRows(cache=cache, embeds_NE=prompt.embeds_LE, positions_N=torch.empty(0)),
+        tree=tree,
+        num_fixed=num_fixed,
+    )
+    _plan(runner, state, prompt.embeds_LE)
+    return state
+
+
+def _plan(runner: LlamaRunner, state: _State, fixed_NE: Tensor) -> None:
+    """The next pass: rows that are surely part of the sequence, then the tree behind them."""
+    tree, before, num_fixed = state.tree, state.cache.length, len(fixed_NE)
+    end = before + num_fixed
+    size = num_fixed + len(tree)
+    mask_NP = torch.ones(size, before + size, dtype=torch.bool)
+    mask_NP[:num_fixed, before:] = torch.ones(num_fixed, size, dtype=torch.bool).tril()
+    mask_NP[num_fixed:, end:] = tree.mask()
+    state.num_fixed = num_fixed
+    state.next_rows = NewRows(
+        cache=state.cache,
+        embeds_NE=torch.cat([fixed_NE, runner.table_VE[tree.tokens].to(fixed_NE)]) if len(tree) else fixed_NE,
+        positions_N=torch.tensor([*range(before, end), *(end + depth for depth in tree.depths)]),
+        mask_NP=mask_NP if size > 1 else None,
+    )
+
+
+def _advance(
+    runner: LlamaRunner,
+    state: _State,
+    logits_NV: Tensor,
+    normalisers_N: Tensor,
+    likeliest: list[int],
+    end_id: int,
+    end_ids: Set[int],
+) -> None:
+    """Take what the pass says (its first row is the last fixed one, then come the nodes) and plan the next."""
+    result, tree = state.result, state.tree
+    result.num_passes += 1
+
+    def log_prob(node: int, token: int) -> float:
+        return float(logits_NV[node + 1, token] - normalisers_N[node + 1])
+
+    if result.num_passes == 1:
+        for draft in state.prompt.drafts:
+            nodes = [ROOT, *tree.path(draft)]
+            result.draft_log_probs.append(
+                sum(log_prob(node, token) for node, token in zip(nodes, [*draft, end_id], strict=True))
+            )
+    first_tree_row = state.cache.length - len(tree)
+    node, path = ROOT, []
+    while True:
+        token = likeliest[node + 1]
+        result.log_prob += log_prob(node, token)
+        is_end = token == end_id or token in end_ids
+        if not is_end:
+            result.token_ids.append(token)
+        if is_end or len(result.token_ids) >= state.prompt.max_tokens:
+            empty_NE = state.next_rows.embeds_NE[:0]
+            state.next_rows = NewRows(cache=state.cache, embeds_NE=empty_NE, positions_N=torch.empty(0))
+            return
+        child = tree.child(node, token)
+        if child is None:
+            break
+        result.num_accepted += 1
+        path.append(first_tree_row + child)
+        node = child
+    state.cache.keep(first_tree_row, path)
+    state.tree = TokenTree(_redrafts(state.prompt.drafts, result.token_ids, state.prompt.max_tokens))
+    _plan(runner, state, runner.table_VE[token : token + 1].to(state.prompt.embeds_LE))
+
+
+def _redrafts(drafts: Sequence[Sequence[int]], token_ids: Sequence[int], max_tokens: int) -> list[list[int]]:
+    """What may come next: the rest of the best draft, taken up where the text may have left it."""
+    if not drafts:
+        return []
+    draft, done = list(drafts[0]), list(token_ids)
+    last = done[-1]
+    place = _place(draft, done[:-1])
+    near = draft[place : place + _LOOK_AHEAD]
+    skips = [near.index(last) + 1] if last in near else list(_SKIPS)
+    rests = (draft[place + skip :][: max_tokens - len(done)] for skip in skips)
+    return [rest for rest in rests if rest]
+
+
+def _place(draft: list[int], text: list[int]) -> int:
+    """How far in the draft the text has come: behind the last tokens that both have in order."""
+    place = 0
+    for token in text:
+        near = draft[place : place + _LOOK_AHEAD]
+        if token in near:
+            place += near.index(token) + 1
+        elif near:
+            place += 1
+    return place

@@ -1,0 +1,158 @@
+"""Draft-verified decoding equals plain greedy decoding, whatever the drafts; scores equal those of `transformers`."""
+
+import random
+
+import pytest
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from tiny_audio.models.int8 import Int8Linear, is_supported
+from tiny_audio.models.llama_runner import LlamaRunner, NewRows
+from tiny_audio.models.lora import add_lora
+from tiny_audio.models.speculative import Decoded, DraftedPrompt, decode
+from tiny_audio.models.token_tree import TokenTree
+
+END = 5
+VOCABULARY = 40
+needs_int8 = pytest.mark.skipif(not is_supported(), reason="no 8-bit products on this CPU")
+DTYPES = [torch.float32, pytest.param(torch.int8, marks=needs_int8)]
+
+
+@pytest.fixture(scope="module")
+def llm() -> LlamaForCausalLM:
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=VOCABULARY,
+        hidden_size=48,
+        intermediate_size=64,
+        num_hidden_layers=3,
+        num_attention_heads=6,
+        num_key_value_heads=2,
+        tie_word_embeddings=True,
+    )
+    llm = LlamaForCausalLM(config).eval().requires_grad_(False)
+    for parameter in llm.parameters():
+        if parameter.ndim > 1:
+            torch.nn.init.normal_(parameter, std=0.3)
+    add_lora(llm, rank=2, alpha=4.0)
+    for name, parameter in llm.named_parameters():
+        if name.endswith(".up"):
+            torch.nn.init.normal_(parameter, std=0.2)
+    return llm
+
+
+def prompt_of(length: int, seed: int) -> torch.Tensor:
+    return torch.randn(length, 48, generator=torch.Generator().manual_seed(seed))
+
+
+@torch.inference_mode()
+def reference_greedy(llm: LlamaForCausalLM, embeds_LE: torch.Tensor, max_tokens: int) -> list[int]:
+    embeds_1LE, tokens = embeds_LE[None], []
+    while len(tokens) < max_tokens:
+        token = int(llm(inputs_embeds=embeds_1LE).logits[0, -1].argmax())
+        if token == END:
+            break
+        tokens.append(token)
+        embeds_1LE = torch.cat([embeds_1LE, llm.get_input_embeddings()(torch.tensor([[token]]))], dim=1)
+    return tokens
+
+
+@torch.inference_mode()
+def reference_score(llm: LlamaForCausalLM, embeds_LE: torch.Tensor, tokens: list[int]) -> float:
+    rest = llm.get_input_embeddings()(torch.tensor([tokens], dtype=torch.long))
+    logits = llm(inputs_embeds=torch.cat([embeds_LE[None], rest], dim=1)).logits[0, len(embeds_LE) - 1 :]
+    return float(logits.log_softmax(1).gather(1, torch.tensor([*tokens, END])[:, None]).sum())
+
+
+def damaged(tokens: list[int], rng: random.Random) -> list[int]:
+    """A draft that is nearly right: tokens replaced, left out and put in."""
+    draft = []
+    for token in tokens:
+        kind = rng.random()
+        if kind < 0.1:
+            continue
+        draft.append(rng.randrange(VOCABULARY) if kind < 0.25 else token)
+        if kind > 0.9:
+            draft.append(rng.randrange(VOCABULARY))
+    return [token for token in draft if token != END]
+
+
+def test_hidden_states_equal_those_of_transformers(llm: LlamaForCausalLM):
+    runner = LlamaRunner(llm, dtype=torch.float32)
+    assert LlamaRunner.supports(llm)
+    embeds_LE = prompt_of(23, 1)
+    cache = runner.new_cache(4)  # grows
+    first = runner.forward([NewRows(cache=cache, embeds_NE=embeds_LE[:20], positions_N=torch.arange(20))])[0]
+    second = runner.forward([NewRows(cache=cache, embeds_NE=embeds_LE[20:], positions_N=torch.arange(20, 23))])[0]
+    with torch.inference_mode():
+        expected = llm(inputs_embeds=embeds_LE[None], output_hidden_states=True).hidden_states[-1][0]
+    torch.testing.assert_close(torch.cat([first, second]), expected, atol=1e-4, rtol=1e-4)
+
+
+def test_greedy_text_and_draft_scores_equal_those_of_transformers(llm: LlamaForCausalLM):
+    runner = LlamaRunner(llm, dtype=torch.float32)
+    for seed in range(12):
+        rng = random.Random(seed)
+        embeds_LE = prompt_of(rng.randrange(3, 30), seed)
+        expected = reference_greedy(llm, embeds_LE, 25)
+        drafts = [damaged(expected, rng) for _ in range(4)]
+        (result,) = decode(runner, [DraftedPrompt(embeds_LE=embeds_LE, drafts=drafts, max_tokens=25)], end_id=END)
+        assert result.token_ids == expected
+        scores = [reference_score(llm, embeds_LE, draft) for draft in drafts]
+        assert result.draft_log_probs == pytest.approx(scores, abs=1e-3)
+        if len(expected) < 25:
+            assert result.log_prob == pytest.approx(reference_score(llm, embeds_LE, expected), abs=1e-3)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_drafts_and_company_change_the_number_of_passes_and_nothing_else(llm: LlamaForCausalLM, dtype: torch.dtype):
+    runner = LlamaRunner(llm, dtype=dtype)
+    tolerance = 0.1 if dtype == torch.int8 else 1e-3  # a last bit of attention can move one 8-bit rounding
+    prompts: list[DraftedPrompt] = []
+    plain: list[Decoded] = []
+    for seed in range(30):
+        rng = random.Random(seed)
+        embeds_LE = prompt_of(rng.randrange(1, 40), seed)
+        (alone,) = decode(runner, [DraftedPrompt(embeds_LE=embeds_LE, max_tokens=30)], end_id=END)
+        plain.append(alone)
+        drafts = [damaged(alone.token_ids, rng) for _ in range(rng.randrange(1, 5))]
+        prompts.append(DraftedPrompt(embeds_LE=embeds_LE, drafts=drafts, max_tokens=30))
+    single = [decode(runner, [prompt], end_id=END)[0] for prompt in prompts]
+    together = decode(runner, prompts, end_id=END)
+    for alone, drafted, in_batch in zip(plain, single, together, strict=True):
+        assert drafted.token_ids == alone.token_ids == in_batch.token_ids
+        assert drafted.log_prob == pytest.approx(alone.log_prob, abs=tolerance)
+        assert in_batch.draft_log_probs == pytest.approx(drafted.draft_log_probs, abs=tolerance)
+        assert alone.num_passes == max(min(len(alone.token_ids) + 1, 30), 1)
+    assert sum(result.num_passes for result in single) < 0.75 * sum(result.num_passes for result in plain)
+
+
+def test_the_right_draft_takes_one_pass(llm: LlamaForCausalLM):
+    runner = LlamaRunner(llm, dtype=torch.float32)
+    for seed in range(20):
+        embeds_LE = prompt_of(9, seed)
+        expected = reference_greedy(llm, embeds_LE, 12)
+        prompt = DraftedPrompt(embeds_LE=embeds_LE, drafts=[[1, 2], expected], max_tokens=12)
+        (result,) = decode(runner, [prompt], end_id=END)
+        assert (result.token_ids, result.num_passes) == (expected, 1)
+        assert result.num_accepted >= len(expected) - 1
+
+
+def test_a_tree_shares_beginnings_and_sees_only_what_leads_to_a_node():
+    tree = TokenTree([[7, 8, 9], [7, 8], [7, 3], []])
+    assert (tree.tokens, tree.parents, tree.depths) == ([7, 8, 9, 3], [-1, 0, 1, 0], [0, 1, 2, 1])
+    assert tree.mask().int().tolist() == [[1, 0, 0, 0], [1, 1, 0, 0], [1, 1, 1, 0], [1, 0, 0, 1]]
+    assert tree.path([7, 3]) == [0, 3]
+    assert tree.child(0, 4) is None
+
+
+@needs_int8
+def test_an_8_bit_layer_is_close_and_a_row_does_not_depend_on_its_neighbours():
+    torch.manual_seed(0)
+    linear = torch.nn.Linear(96, 64)
+    rows = torch.randn(50, 96) * torch.logspace(-3, 3, 50)[:, None]
+    int8 = Int8Linear(linear.weight, linear.bias)
+    exact, found = linear(rows), int8(rows)
+    assert ((found - exact).norm(dim=1) / exact.norm(dim=1)).max() < 0.03
+    assert torch.equal(found, torch.cat([int8(row[None]) for row in rows]))
+    assert int8(torch.zeros(2, 3, 96)).shape == (2, 3, 64)
