@@ -3,14 +3,16 @@
 import pytest
 
 from tiny_audio.errors import ConfigError, UnknownNameError
-from tiny_audio.recipes import RECIPES, build_recipe
+from tiny_audio.recipes import build_recipe
 from tiny_audio.training.config import OptimConfig, TrainConfig, apply_overrides
 
 
 def test_overrides_reach_nested_fields_and_leave_the_rest():
-    config = apply_overrides(build_recipe("align"), ["optim.learning_rate=2", "seed=7", "train=a.jsonl"])
+    config = apply_overrides(
+        build_recipe("tiny_audio_base").stage("align"), ["optim.learning_rate=2", "seed=7", "train=a.jsonl"]
+    )
     assert (config.optim.learning_rate, config.seed, config.train) == (2.0, 7, ("a.jsonl",))
-    assert config.projector == build_recipe("align").projector
+    assert config.model == build_recipe("tiny_audio_base").stage("align").model
 
 
 @pytest.mark.parametrize(
@@ -24,20 +26,10 @@ def test_overrides_reach_nested_fields_and_leave_the_rest():
 )
 def test_a_wrong_override_is_one_clear_error(override: str, error: type[Exception], message: str):
     with pytest.raises(error, match=message):
-        apply_overrides(build_recipe("align"), [override])
+        apply_overrides(build_recipe("tiny_audio_base").stage("align"), [override])
 
 
 def test_all_problems_are_listed_at_once():
     with pytest.raises(ConfigError) as caught:
         TrainConfig(objective="correct", optim=OptimConfig(learning_rate=-1.0), save_every=0)
     assert str(caught.value).count("\n  - ") == 3
-
-
-@pytest.mark.parametrize("name", RECIPES)
-def test_every_recipe_builds(name: str):
-    assert build_recipe(name).objective == name
-
-
-def test_an_unknown_recipe_names_the_known_ones():
-    with pytest.raises(UnknownNameError, match="align, correct"):
-        build_recipe("allign")

@@ -12,6 +12,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("manifest", type=Path, nargs="+", help="JSON-lines manifest of utterances with text")
     parser.add_argument("-o", "--output-dir", type=Path, required=True, help="folder of the cache, made when missing")
+    parser.add_argument("--recipe", default="tiny_audio_base", help="whose encoder (default: %(default)s)")
     parser.add_argument("--copies", type=int, default=1, help="versions of each utterance (default 1)")
     parser.add_argument("--augment", action="store_true", help="vary voice, room, noise and line of each copy")
     parser.add_argument("--seed", type=int, default=0, help="seed of the variation (default 0)")
@@ -23,20 +24,19 @@ def run(args: argparse.Namespace) -> int:
     import torch
 
     from tiny_audio.data.manifest import read_manifest
-    from tiny_audio.models.encoders.whisper import WhisperEncoder
+    from tiny_audio.models.encoders.build import build_encoder, encoder_fingerprint
+    from tiny_audio.recipes import build_recipe
     from tiny_audio.training.feature_extraction import cache_features
-    from tiny_audio.weights.ctranslate2 import read_whisper
-    from tiny_audio.weights.store import WHISPER_BASE, fetch
 
     if args.threads:
         torch.set_num_threads(args.threads)
     utterances = [utterance for manifest in args.manifest for utterance in read_manifest(manifest)]
-    encoder = WhisperEncoder.from_state_dict(read_whisper(fetch(WHISPER_BASE), stacks=("encoder",)))
+    config = build_recipe(args.recipe).model.encoder
     report = cache_features(
         utterances,
-        encoder,
+        build_encoder(config),
         args.output_dir,
-        meta={"encoder": WHISPER_BASE.name, "encoder_sha256": WHISPER_BASE.sha256},
+        meta={"encoder": config.source, "encoder_sha256": encoder_fingerprint(config)},
         copies=args.copies,
         augmented=args.augment,
         seed=args.seed,

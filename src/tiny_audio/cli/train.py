@@ -10,7 +10,10 @@ HELP = "train a recogniser: align (CTC), then correct (language model)"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("recipe", help="align: projector with CTC; correct: adapters and projector through the LLM")
+    parser.add_argument(
+        "stage", help="align: projector with CTC; correct: adapters and projector through the LLM; speech_llm, ctc"
+    )
+    parser.add_argument("--recipe", default="tiny_audio_base", help="the system, see `recipes` (default: %(default)s)")
     parser.add_argument(
         "--train",
         nargs="+",
@@ -39,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
     logging.getLogger("tiny_audio").setLevel(logging.INFO)
     if args.threads:
         torch.set_num_threads(args.threads)
-    config = apply_overrides(build_recipe(args.recipe), args.set)
+    config = apply_overrides(build_recipe(args.recipe).stage(args.stage), args.set)
     config = replace(config, train=tuple(args.train), validation=tuple(args.validation), init=args.init or config.init)
     finished = train(config, args.output_dir)
     chosen = finished.best if finished.best.is_dir() else finished.checkpoint

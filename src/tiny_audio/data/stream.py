@@ -1,4 +1,4 @@
-"""Batches of cached utterances: shuffled, of similar length, limited by seconds, the same for the same seed.
+"""Batches of utterances: shuffled, of similar length, limited by seconds, the same for the same seed.
 
 The plan of an epoch follows from (seed, epoch) alone, so a position in the stream is just a number of batches:
 resuming continues with exactly the batch that would have come next.
@@ -12,14 +12,16 @@ import torch
 from torch import Tensor
 
 from tiny_audio.data.feature_cache import CachedUtterance, FeatureCache
-from tiny_audio.types import Seconds
+from tiny_audio.data.manifest import Utterance
+from tiny_audio.data.recordings import load_waveform
+from tiny_audio.types import Seconds, Waveform
 
 _BUCKET_WINDOW = 1024
 """Utterances sorted by length together before cutting into batches: random enough, and little padding."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainingExample:
+class CachedExample:
     """An utterance of a cache with its labels."""
 
     cache: FeatureCache
@@ -27,10 +29,28 @@ class TrainingExample:
     labels: tuple[int, ...]
     """Token ids of the transcript."""
 
+    @property
+    def num_frames(self) -> int:
+        """Encoder frames."""
+        return self.utterance.num_frames
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecordedExample:
+    """An utterance of a manifest with its labels, for training the encoder too."""
+
+    utterance: Utterance
+    num_frames: int
+    """Encoder frames."""
+    labels: tuple[int, ...]
+
+
+TrainingExample = CachedExample | RecordedExample
+
 
 @dataclass(frozen=True, kw_only=True)
 class Batch:
-    """Padded encoder features and the labels of each row."""
+    """Padded encoder features (or else waveforms) and the labels of each row."""
 
     features_BTD: Tensor
     lengths_B: Tensor
@@ -40,13 +60,16 @@ class Batch:
     ids: list[str]
     duration: Seconds
     """Seconds of audio in all rows, without padding."""
+    waveforms: tuple[Waveform, ...] = ()
+    """Where the encoder is trained: its input, 16 kHz, instead of its output."""
 
 
 def collate(examples: Sequence[TrainingExample]) -> Batch:
-    """Pad the features of `examples` with zeros to the longest."""
-    lengths_B = torch.tensor([example.utterance.num_frames for example in examples])
-    features_BTD = torch.zeros(len(examples), int(lengths_B.max()), examples[0].cache.dim)
-    for row, example in zip(features_BTD, examples, strict=True):
+    """Pad the features of `examples` with zeros to the longest; of recorded examples, load the waveforms."""
+    lengths_B = torch.tensor([example.num_frames for example in examples])
+    cached = [example for example in examples if isinstance(example, CachedExample)]
+    features_BTD = torch.zeros(len(cached), int(lengths_B.max()), cached[0].cache.dim if cached else 0)
+    for row, example in zip(features_BTD, cached, strict=True):
         features = example.cache.features(example.utterance)
         row[: len(features)] = torch.from_numpy(features.astype(np.float32))
     return Batch(
@@ -56,6 +79,7 @@ def collate(examples: Sequence[TrainingExample]) -> Batch:
         references=[example.utterance.text for example in examples],
         ids=[example.utterance.id for example in examples],
         duration=sum(example.utterance.duration for example in examples),
+        waveforms=tuple(load_waveform(item.utterance) for item in examples if isinstance(item, RecordedExample)),
     )
 
 
@@ -94,7 +118,7 @@ class BatchStream:
 
     def __init__(self, examples: Sequence[TrainingExample], *, max_batch_frames: int, seed: int) -> None:
         self._examples = examples
-        self._frames = [example.utterance.num_frames for example in examples]
+        self._frames = [example.num_frames for example in examples]
         self._max_batch_frames = max_batch_frames
         self._seed = seed
         self.position = 0

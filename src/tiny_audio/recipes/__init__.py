@@ -1,19 +1,23 @@
-"""Complete training configurations, as functions that return one."""
+"""Complete systems, as functions that return one."""
 
 from collections.abc import Callable
 
 from tiny_audio.errors import UnknownNameError
-from tiny_audio.recipes.tiny_audio_base import align, correct
-from tiny_audio.training.config import TrainConfig
+from tiny_audio.recipes.hubert_xlarge_swiglu_qwen3_8b import hubert_xlarge_swiglu_qwen3_8b
+from tiny_audio.recipes.recipe import Recipe
+from tiny_audio.recipes.tiny_audio_base import tiny_audio_base
+from tiny_audio.recipes.whisper_smollm3 import whisper_stack5_smollm3, whisper_turbo_conv_smollm3
 
-RECIPES: dict[str, Callable[[], TrainConfig]] = {
-    "align": align,
-    "correct": correct,
+RECIPES: dict[str, Callable[[], Recipe]] = {
+    "tiny_audio_base": tiny_audio_base,
+    "whisper_turbo_conv_smollm3": whisper_turbo_conv_smollm3,
+    "whisper_stack5_smollm3": whisper_stack5_smollm3,
+    "hubert_xlarge_swiglu_qwen3_8b": hubert_xlarge_swiglu_qwen3_8b,
 }
 
 
-def build_recipe(name: str) -> TrainConfig:
-    """The configuration of that name.
+def build_recipe(name: str) -> Recipe:
+    """The system of that name.
 
     Raises:
         UnknownNameError: no such recipe; lists those there are.

@@ -1,18 +1,27 @@
-"""The two stages of `tiny-audio-base`: Whisper-base encoder, aligned projector, SmolLM2-135M-Instruct."""
+"""The shipped system: Whisper-base encoder, aligned projector, SmolLM2-135M-Instruct with adapters."""
 
-from tiny_audio.models.asr_config import LoRAConfig
+from dataclasses import replace
+
+from tiny_audio.models.asr_config import ASRConfig, LLMConfig, LoRAConfig
+from tiny_audio.recipes.recipe import Recipe
 from tiny_audio.training.config import OptimConfig, TrainConfig
 
 
-def align() -> TrainConfig:
-    """CTC on the projector over the language model's vocabulary; no language model in memory."""
-    return TrainConfig(objective="align")
-
-
-def correct() -> TrainConfig:
-    """Adapters in the language model, and the projector through its loss; starts from an `align` checkpoint."""
-    return TrainConfig(
-        objective="correct",
-        lora=LoRAConfig(),
-        optim=OptimConfig(learning_rate=1e-4, lora_learning_rate=3e-4, epochs=1.0, max_batch_duration=80.0),
+def tiny_audio_base() -> Recipe:
+    """CTC on the projector over the language model's vocabulary first, then adapters that correct its drafts."""
+    model = ASRConfig(llm=LLMConfig(training="lora", lora=LoRAConfig()))
+    aligned = replace(model, llm=LLMConfig(), draft_only=True)
+    return Recipe(
+        name="tiny_audio_base",
+        summary="Whisper base, aligned projector, SmolLM2-135M with LoRA: trains on a CPU",
+        model=model,
+        stages={
+            "align": TrainConfig(objective="align", model=aligned),
+            "correct": TrainConfig(
+                objective="correct",
+                model=model,
+                optim=OptimConfig(learning_rate=1e-4, lora_learning_rate=3e-4, epochs=1.0, max_batch_duration=80.0),
+            ),
+        },
+        hardware="2 CPU cores and 8 GB: align in minutes, correct in about an hour",
     )

@@ -3,13 +3,13 @@
 import dataclasses
 import json
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from tiny_audio.errors import ConfigError, UnknownNameError
-from tiny_audio.models.asr_config import LoRAConfig, ProjectorConfig
+from tiny_audio.models.asr_config import ASRConfig
 from tiny_audio.types import Seconds
 
-Objective = Literal["align", "correct"]
+Objective = Literal["align", "correct", "speech_llm"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,7 +19,7 @@ class OptimConfig:
     learning_rate: float = 1e-3
     """Peak rate of the projector."""
     lora_learning_rate: float = 3e-4
-    """Peak rate of the adapters in the language model."""
+    """Peak rate of all that is trained in the language model and in the encoder."""
     warmup_steps: int = 200
     max_steps: int = 0
     """Optimizer steps; 0 = as many as `epochs` asks for."""
@@ -45,15 +45,16 @@ class TrainConfig:
     """One run."""
 
     objective: Objective
+    """`align`: CTC on the projector, no language model in memory. `correct`: the language model's loss beside the CTC.
+    `speech_llm`: the language model's loss alone, for a projector that is not aligned."""
+    model: ASRConfig = field(default_factory=lambda: ASRConfig(draft_only=True))
+    """What is trained; `init` replaces all but the dropout, the adapters, and whether there is a language model."""
     train: tuple[str, ...] = ()
     """Feature caches or manifests; `path*3` shows one three times an epoch."""
     validation: tuple[str, ...] = ()
     """Manifests (or caches) on which WER is measured during training; never trained on."""
     init: str | None = None
     """Checkpoint folder whose weights the run starts from; `correct` needs one."""
-    projector: ProjectorConfig = field(default_factory=ProjectorConfig)
-    lora: LoRAConfig | None = None
-    """Adapters on the language model; only for `correct`."""
     optim: OptimConfig = field(default_factory=OptimConfig)
     mask: MaskConfig = field(default_factory=MaskConfig)
     num_frequent_tokens: int = 8_000
@@ -72,12 +73,14 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         problems = []
-        if self.objective not in ("align", "correct"):
-            problems.append(f"objective is '{self.objective}'; expected 'align' or 'correct'")
-        if self.objective == "correct" and self.lora is None:
-            problems.append("objective 'correct' trains adapters; set lora.rank")
-        if self.objective == "align" and self.lora is not None:
-            problems.append("objective 'align' has no language model in memory; leave lora unset")
+        if self.objective not in get_args(Objective):
+            problems.append(f"objective is '{self.objective}'; expected one of {list(get_args(Objective))}")
+        if self.model.projector.aligned == (self.objective == "speech_llm"):
+            wanted = "false" if self.model.projector.aligned else "true"
+            problems.append(f"objective '{self.objective}' needs model.projector.aligned={wanted}")
+        if self.model.draft_only != (self.objective == "align"):
+            wanted = "false" if self.model.draft_only else "true"
+            problems.append(f"objective '{self.objective}' needs model.draft_only={wanted}")
         if self.optim.max_steps <= 0 and self.optim.epochs <= 0:
             problems.append("optim.max_steps and optim.epochs are both 0; set one")
         problems += [

@@ -2,20 +2,23 @@
 
 import json
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tiny_audio.data.feature_cache import CachedUtterance, FeatureCache
+import torch
+
+from tiny_audio.audio.timebase import seconds_to_samples
+from tiny_audio.data.feature_cache import FeatureCache
 from tiny_audio.data.manifest import read_manifest
-from tiny_audio.data.stream import Batch, TrainingExample, collate
+from tiny_audio.data.stream import Batch, CachedExample, RecordedExample, TrainingExample, collate
 from tiny_audio.errors import ConfigError
+from tiny_audio.models.asr_config import EncoderConfig
+from tiny_audio.models.asr_model import ASRModel
 from tiny_audio.models.ctc import frames_needed
-from tiny_audio.models.encoders.whisper import WhisperEncoder
-from tiny_audio.text.prompts import Tokenizer, encode_transcript
+from tiny_audio.models.encoders.build import build_encoder, encoder_fingerprint
+from tiny_audio.text.prompts import encode_transcript
 from tiny_audio.training.feature_extraction import cache_features
-from tiny_audio.weights.ctranslate2 import read_whisper
-from tiny_audio.weights.store import WHISPER_BASE, fetch
 
 _VALIDATION_BATCH = 16
 
@@ -32,25 +35,32 @@ class Infeasible:
     text: str
 
 
-def open_cache(path: Path, run_folder: Path) -> FeatureCache:
+def open_cache(path: Path, run_folder: Path, config: EncoderConfig) -> FeatureCache:
     """A feature cache; a manifest is encoded into one inside the run's folder first.
 
     Raises:
+        ConfigError: the cache was made with another encoder.
         ManifestError: neither a cache nor a manifest.
     """
+    fingerprint = encoder_fingerprint(config)
     if path.is_dir():
-        return FeatureCache(path)
+        cache = FeatureCache(path)
+        found = cache.meta.get("encoder_sha256")
+        if found != fingerprint:
+            raise ConfigError(
+                [f"{path} was made with another encoder (SHA-256 {found}); expected {config.source} ({fingerprint})"]
+            )
+        return cache
     folder = run_folder / "features" / "-".join(path.with_suffix("").parts[-2:]).strip("/")
-    encoder = WhisperEncoder.from_state_dict(read_whisper(fetch(WHISPER_BASE), stacks=("encoder",)))
-    meta: dict[str, object] = {"encoder": WHISPER_BASE.name, "manifest": str(path)}
-    report = cache_features(read_manifest(path), encoder, folder, meta=meta)
+    meta: dict[str, object] = {"encoder": config.source, "encoder_sha256": fingerprint, "manifest": str(path)}
+    report = cache_features(read_manifest(path), build_encoder(config), folder, meta=meta)
     for reason in report.skipped.values():
         logger.warning("skipped %s", reason)
     return FeatureCache(folder)
 
 
 def training_examples(
-    sources: Iterable[str], run_folder: Path, tokenizer: Tokenizer, *, stack_factor: int
+    sources: Iterable[str], run_folder: Path, model: ASRModel
 ) -> tuple[list[TrainingExample], list[Infeasible]]:
     """All feasible examples of `path` or `path*times` sources, and the infeasible ones.
 
@@ -63,21 +73,39 @@ def training_examples(
         name, _, times = source.partition("*")
         if times and not times.isdigit():
             raise ConfigError([f"train is '{source}'; expected path or path*times, such as {name}*3"])
-        cache = open_cache(Path(name), run_folder)
-        for utterance in cache:
-            labels = encode_transcript(tokenizer, utterance.text) if utterance.text.strip() else []
-            audio_tokens = -(-utterance.num_frames // stack_factor)
-            needed = frames_needed(labels)
+        for example in _examples(Path(name), run_folder, model):
+            audio_tokens = int(model.projector.output_lengths(torch.tensor([example.num_frames])))
+            needed = frames_needed(example.labels) if model.is_aligned else 0
             if audio_tokens < needed:
+                utterance = example.utterance
                 infeasible.append(
                     Infeasible(id=utterance.id, audio_tokens=audio_tokens, needed=needed, text=utterance.text)
                 )
                 continue
-            example = TrainingExample(cache=cache, utterance=utterance, labels=tuple(labels))
             examples += [example] * (int(times) if times else 1)
     if not examples:
         raise ConfigError([f"no utterance to train on in {list(sources)}; {len(infeasible)} were infeasible for CTC"])
     return examples, infeasible
+
+
+def _examples(path: Path, run_folder: Path, model: ASRModel) -> Iterator[TrainingExample]:
+    """The utterances of a source: encoder output where the encoder is frozen, else recordings."""
+    if model.encoder is None:
+        cache = open_cache(path, run_folder, model.config.encoder)
+        for cached in cache:
+            yield CachedExample(cache=cache, utterance=cached, labels=_labels(model, cached.text))
+        return
+    for utterance in read_manifest(path):
+        num_samples = torch.tensor([seconds_to_samples(utterance.duration)])
+        yield RecordedExample(
+            utterance=utterance,
+            num_frames=int(model.encoder.output_lengths(num_samples)),
+            labels=_labels(model, utterance.text),
+        )
+
+
+def _labels(model: ASRModel, text: str) -> tuple[int, ...]:
+    return tuple(encode_transcript(model.tokenizer, text)) if text.strip() else ()
 
 
 def report_infeasible(infeasible: Sequence[Infeasible], total: int, path: Path) -> None:
@@ -94,13 +122,10 @@ def report_infeasible(infeasible: Sequence[Infeasible], total: int, path: Path) 
     )
 
 
-def validation_batches(source: str, run_folder: Path, *, max_utterances: int) -> list[Batch]:
+def validation_batches(source: str, run_folder: Path, model: ASRModel, *, max_utterances: int) -> list[Batch]:
     """Evenly spaced utterances of a cache or manifest."""
-    cache = open_cache(Path(source), run_folder)
-    step = max(len(cache) / max_utterances, 1.0)
-    chosen: list[CachedUtterance] = [cache[int(position * step)] for position in range(min(len(cache), max_utterances))]
-    chosen.sort(key=lambda utterance: utterance.num_frames)
-    examples = [TrainingExample(cache=cache, utterance=utterance, labels=()) for utterance in chosen]
-    return [
-        collate(examples[start : start + _VALIDATION_BATCH]) for start in range(0, len(examples), _VALIDATION_BATCH)
-    ]
+    examples = list(_examples(Path(source), run_folder, model))
+    step = max(len(examples) / max_utterances, 1.0)
+    chosen = [examples[int(position * step)] for position in range(min(len(examples), max_utterances))]
+    chosen.sort(key=lambda example: example.num_frames)
+    return [collate(chosen[start : start + _VALIDATION_BATCH]) for start in range(0, len(chosen), _VALIDATION_BATCH)]

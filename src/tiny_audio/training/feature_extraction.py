@@ -14,7 +14,7 @@ from tiny_audio.data.feature_cache import FeatureCacheWriter
 from tiny_audio.data.manifest import Utterance
 from tiny_audio.data.recordings import load_waveform
 from tiny_audio.errors import AudioError
-from tiny_audio.models.encoders.whisper import WhisperEncoder
+from tiny_audio.models.encoders.encoder import Encoder
 from tiny_audio.models.precision import autocast
 from tiny_audio.types import Seconds, Waveform
 
@@ -35,7 +35,7 @@ class CacheReport:
 
 def cache_features(
     utterances: Sequence[Utterance],
-    encoder: WhisperEncoder,
+    encoder: Encoder,
     folder: Path,
     *,
     meta: dict[str, object],
@@ -98,13 +98,13 @@ def load_short(utterance: Utterance) -> Waveform:
 
 
 @torch.inference_mode()
-def encode(encoder: WhisperEncoder, waveforms: Sequence[Waveform]) -> tuple[torch.Tensor, list[int]]:
+def encode(encoder: Encoder, waveforms: Sequence[Waveform]) -> tuple[torch.Tensor, list[int]]:
     """Encoder output `(B, T, D)` in float32 and the valid frames of each row."""
-    mel_BMF, mel_lengths_B = encoder.features(waveforms)
-    device = encoder.embed_positions.weight.device
+    features, feature_lengths_B = encoder.features(waveforms)
+    device = next(encoder.parameters()).device
     with autocast(device):
-        features_BTD = encoder(mel_BMF.to(device), mel_lengths_B.to(device))
-    return features_BTD.float().cpu(), encoder.mel_to_encoder_frames(mel_lengths_B).tolist()
+        output = encoder(features.to(device), feature_lengths_B.to(device))
+    return output.last_hidden_state.float().cpu(), output.lengths.tolist()
 
 
 def _batches(

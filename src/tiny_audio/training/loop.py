@@ -15,24 +15,14 @@ from tqdm import tqdm
 from tiny_audio.data.stream import Batch, BatchStream, TrainingExample
 from tiny_audio.errors import ConfigError
 from tiny_audio.evaluation.wer import count_errors
-from tiny_audio.models.asr_config import ASRConfig
-from tiny_audio.models.asr_model import FeatureTranscriber
-from tiny_audio.models.checkpoint import (
-    build_projector,
-    build_speech_llm,
-    load_trained_state,
-    read_checkpoint,
-    save_checkpoint,
-    trained_state,
-)
-from tiny_audio.models.encoders.whisper import WhisperEncoder
+from tiny_audio.models.asr_model import ASRModel
+from tiny_audio.models.checkpoint import load_trained_state, read_checkpoint, trained_state
+from tiny_audio.models.modules import build_modules
 from tiny_audio.models.precision import autocast, has_fast_bfloat16
 from tiny_audio.training.config import OptimConfig, TrainConfig
 from tiny_audio.training.examples import report_infeasible, training_examples, validation_batches
-from tiny_audio.training.objectives import Objective
+from tiny_audio.training.objectives import Objective, SpeechLLMObjective
 from tiny_audio.training.run_directory import RunDirectory
-from tiny_audio.training.vocabulary import VocabularySampler
-from tiny_audio.weights.gguf import load_embedding_table, load_tokenizer
 
 LOG_EVERY = 20
 
@@ -47,12 +37,12 @@ def train(config: TrainConfig, output_dir: Path) -> RunDirectory:
     """
     run = RunDirectory(output_dir, config)
     objective = build_objective(config)
-    examples, infeasible = training_examples(
-        config.train, run.path, objective.model.tokenizer, stack_factor=objective.model.projector.stack_factor
-    )
+    examples, infeasible = training_examples(config.train, run.path, objective.model)
     report_infeasible(infeasible, len(examples) + len(infeasible), run.path / "infeasible.jsonl")
     validation = {
-        validation_name(source): validation_batches(source, run.path, max_utterances=config.max_validation_utterances)
+        validation_name(source): validation_batches(
+            source, run.path, objective.model, max_utterances=config.max_validation_utterances
+        )
         for source in config.validation
     }
     run_loop(objective, examples, validation, config, run)
@@ -70,9 +60,8 @@ def run_loop(
 
     Randomness (masks, dropout) is drawn anew from (seed, step): a resumed run equals an uninterrupted one.
     """
-    stream = BatchStream(
-        examples, max_batch_frames=int(config.optim.max_batch_duration * WhisperEncoder.frame_rate), seed=config.seed
-    )
+    max_batch_frames = int(config.optim.max_batch_duration * config.model.encoder.frame_rate)
+    stream = BatchStream(examples, max_batch_frames=max_batch_frames, seed=config.seed)
     max_steps = config.optim.max_steps or round(config.optim.epochs * stream.batches_per_epoch())
     logger.info(
         "%d utterances, %.2f h and %d batches an epoch, padding %.1f %%; %d steps; %.2f M trained parameters",
@@ -83,13 +72,7 @@ def run_loop(
         max_steps,
         count_trainable(objective) / 1e6,
     )
-    if config.num_frequent_tokens or config.num_random_tokens:
-        objective.sampler = VocabularySampler(
-            objective.fast_table_VE,
-            (example.labels for example in examples),
-            num_frequent=config.num_frequent_tokens,
-            num_random=config.num_random_tokens,
-        )
+    objective.prepare((example.labels for example in examples), config)
     optimizer = build_optimizer(objective, config.optim)
     step, best_wer = resume(run, objective, optimizer, stream)
     objective.train()
@@ -105,7 +88,7 @@ def run_loop(
             generator.manual_seed(step_seed)
             torch.manual_seed(step_seed)
             set_learning_rate(optimizer, step, max_steps, config.optim)
-            with autocast(objective.fast_table_VE.device):
+            with autocast(objective.device):
                 output = objective(batch, generator)
             optimizer.zero_grad(set_to_none=True)
             output.loss.backward()
@@ -129,7 +112,7 @@ def run_loop(
                 mean_wer = sum(found["wer"] for found in measured.values()) / len(measured)
                 if mean_wer < best_wer:
                     best_wer = mean_wer
-                    save_model(run.best, objective)
+                    objective.save(run.best)
             if step % config.save_every == 0 or is_last:
                 save(run, objective, optimizer, step, best_wer)
     except KeyboardInterrupt:
@@ -145,31 +128,33 @@ def validation_name(source: str) -> str:
     return "/".join(Path(source).with_suffix("").parts[-2:])
 
 
-def build_objective(config: TrainConfig) -> Objective:
-    """Modules of the run, with the weights of `config.init` when it names a checkpoint."""
-    asr_config = ASRConfig(projector=config.projector, lora=config.lora)
+def build_objective(config: TrainConfig) -> SpeechLLMObjective:
+    """Modules of the run, with the weights of `config.init` when it names a checkpoint.
+
+    The encoder is built only where it is trained; else its output comes from a feature cache.
+    """
+    asr_config = config.model
     initial: dict[str, Tensor] = {}
     if config.init is not None:
         found, initial = read_checkpoint(config.init)
-        sizes = replace(found.projector, dropout=config.projector.dropout)
-        asr_config = replace(found, projector=sizes, lora=config.lora)
+        asr_config = replace(
+            found,
+            encoder=replace(found.encoder, lora=asr_config.encoder.lora),
+            projector=replace(found.projector, dropout=asr_config.projector.dropout),
+            llm=replace(found.llm, lora=asr_config.llm.lora, training=asr_config.llm.training),
+            draft_only=asr_config.draft_only,
+        )
     elif config.objective == "correct":
         raise ConfigError(["objective 'correct' starts from an aligned projector; give its checkpoint with --init"])
-    projector = build_projector(asr_config)
-    table_VE = load_embedding_table()
-    fast = has_fast_bfloat16(table_VE.device)
-    speech_llm = None
-    if config.objective == "correct":
-        # The frozen part is kept in the format it is computed in; adapters and projector stay in float32.
-        speech_llm = build_speech_llm(asr_config, dtype=torch.bfloat16 if fast else torch.float32)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    # The frozen part is kept in the format it is computed in; adapters and projector stay in float32.
+    llm_dtype = torch.bfloat16 if has_fast_bfloat16(device) and asr_config.llm.training != "full" else torch.float32
+    modules = build_modules(asr_config, with_encoder=asr_config.encoder.lora is not None, llm_dtype=llm_dtype)
+    model = ASRModel(asr_config, modules).to(device)
     if initial:
         # An aligned checkpoint has no adapters yet: they keep their start.
-        load_trained_state({**trained_state(projector, speech_llm), **initial}, projector, speech_llm)
-    tokenizer = load_tokenizer() if speech_llm is None else speech_llm.tokenizer
-    model = FeatureTranscriber(
-        asr_config, projector=projector, table_VE=table_VE, tokenizer=tokenizer, speech_llm=speech_llm
-    )
-    return Objective(model, mask=config.mask, ctc_weight=config.ctc_weight)
+        load_trained_state({**trained_state(model), **initial}, model)
+    return SpeechLLMObjective(model, mask=config.mask, ctc_weight=config.ctc_weight)
 
 
 def count_trainable(module: nn.Module) -> int:
@@ -182,15 +167,15 @@ def build_optimizer(objective: Objective, config: OptimConfig) -> torch.optim.Ad
     groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
     for name, parameter in objective.named_parameters():
         if parameter.requires_grad:
-            groups.setdefault((name.startswith("model.projector."), parameter.ndim > 1), []).append(parameter)
+            groups.setdefault((objective.is_main(name), parameter.ndim > 1), []).append(parameter)
     return torch.optim.AdamW(
         [
             {
                 "params": parameters,
-                "peak": config.learning_rate if in_projector else config.lora_learning_rate,
+                "peak": config.learning_rate if is_main else config.lora_learning_rate,
                 "weight_decay": config.weight_decay if is_matrix else 0.0,
             }
-            for (in_projector, is_matrix), parameters in groups.items()
+            for (is_main, is_matrix), parameters in groups.items()
         ],
         betas=(0.9, 0.98),
     )
@@ -211,7 +196,7 @@ def resume(
     state = run.load_state()
     if state is None:
         return 0, math.inf
-    load_trained_state(state["model"], objective.model.projector, objective.model.speech_llm)
+    objective.load_trained_state(state["model"])
     optimizer.load_state_dict(state["optimizer"])
     stream.position = state["step"]
     logger.info("continuing at step %d", state["step"])
@@ -220,9 +205,9 @@ def resume(
 
 def save(run: RunDirectory, objective: Objective, optimizer: torch.optim.Optimizer, step: int, best_wer: float) -> None:
     """Write the newest weights and the state to continue from."""
-    save_model(run.checkpoint, objective)
+    objective.save(run.checkpoint)
     state = {
-        "model": trained_state(objective.model.projector, objective.model.speech_llm),
+        "model": objective.trained_state(),
         "optimizer": optimizer.state_dict(),
         "step": step,
         "best_wer": best_wer,
@@ -230,21 +215,14 @@ def save(run: RunDirectory, objective: Objective, optimizer: torch.optim.Optimiz
     run.save_state(state)
 
 
-def save_model(folder: Path, objective: Objective) -> None:
-    """Write a checkpoint that can be transcribed with; half precision, as it is shipped."""
-    save_checkpoint(
-        folder, objective.model.config, objective.model.projector, objective.model.speech_llm, dtype=torch.float16
-    )
-
-
 def validate(objective: Objective, batches: list[Batch]) -> dict[str, float]:
     """Corpus WER of the texts and, where a language model had its say, of the CTC drafts before it."""
     objective.eval()
-    with autocast(objective.fast_table_VE.device):
+    with autocast(objective.device):
         hypotheses = [hypothesis for batch in batches for hypothesis in objective.transcribe(batch)]
     objective.train()
     references = [text for batch in batches for text in batch.references]
     wers = {"wer": count_errors(references, [hypothesis.text for hypothesis in hypotheses]).wer}
-    if objective.model.speech_llm is not None:
+    if objective.has_draft:
         wers["draft_wer"] = count_errors(references, [hypothesis.draft for hypothesis in hypotheses]).wer
     return wers

@@ -1,19 +1,24 @@
-"""What a step of training makes smaller: the CTC loss (`align`), or the language model's loss beside it (`correct`).
+"""What a step of training makes smaller.
 
 Shapes: B batch, T encoder frames, D encoder width, A audio tokens, E LLM width, V vocabulary.
 """
 
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from tiny_audio.data.stream import Batch
-from tiny_audio.models.asr_model import FeatureTranscriber, Hypothesis, audio_embeddings
+from tiny_audio.inference.recognizer import Hypothesis, Recognizer
+from tiny_audio.models.asr_model import ASRModel
+from tiny_audio.models.checkpoint import load_trained_state, save_checkpoint, trained_state
 from tiny_audio.models.ctc import ctc_loss
-from tiny_audio.models.encoders.whisper import WhisperEncoder
 from tiny_audio.models.precision import has_fast_bfloat16
-from tiny_audio.training.config import MaskConfig
+from tiny_audio.models.projectors.aligned import Projected
+from tiny_audio.training.config import MaskConfig, TrainConfig
 from tiny_audio.training.vocabulary import VocabularySampler
 
 
@@ -25,66 +30,145 @@ class StepOutput:
     metrics: dict[str, float]
 
 
-class Objective(nn.Module):
-    """CTC on the projector; with a language model, its loss on the same utterances too."""
+class Objective(nn.Module, ABC):
+    """A model in training, as the loop sees it."""
 
-    def __init__(self, model: FeatureTranscriber, *, mask: MaskConfig, ctc_weight: float) -> None:
+    device: torch.device
+    has_draft: bool = False
+    """Whether its hypotheses have drafts that differ from their texts."""
+
+    @abstractmethod
+    def forward(self, batch: Batch, generator: torch.Generator) -> StepOutput:
+        """Loss of one batch; the generator draws the masks."""
+
+    @abstractmethod
+    def transcribe(self, batch: Batch) -> Sequence[Hypothesis]:
+        """Texts and drafts of a batch, as the model in its present state would give them."""
+
+    @abstractmethod
+    def trained_state(self) -> dict[str, Tensor]:
+        """The trained tensors by name."""
+
+    @abstractmethod
+    def load_trained_state(self, state: dict[str, Tensor]) -> None:
+        """Copy tensors of `trained_state` into the model."""
+
+    @abstractmethod
+    def save(self, folder: Path) -> None:
+        """Write a checkpoint that can be transcribed with."""
+
+    def prepare(self, labels: Iterable[Sequence[int]], config: TrainConfig) -> None:
+        """Look at the labels of all examples once, before the first step."""
+
+    def is_main(self, name: str) -> bool:
+        """Whether a parameter learns at the main rate, not at that of an adapted part."""
+        return True
+
+
+class SpeechLLMObjective(Objective):
+    """CTC on an aligned projector; with a language model, its loss on the same utterances, alone or beside the CTC."""
+
+    def __init__(self, model: ASRModel, *, mask: MaskConfig, ctc_weight: float) -> None:
         super().__init__()
         self.model = model
         self.mask = mask
         self.ctc_weight = ctc_weight if model.speech_llm is not None else 1.0
         self.sampler: VocabularySampler | None = None
-        table_VE = model.table_VE
-        fast = table_VE.bfloat16() if has_fast_bfloat16(table_VE.device) else table_VE
-        self.register_buffer("fast_table_VE", fast, persistent=False)
+        self.device = model.table_VE.device
+        self.has_draft = model.is_aligned and model.speech_llm is not None
+        fast = model.table_VE.bfloat16() if has_fast_bfloat16(self.device) else model.table_VE
+        self.register_buffer("fast_table_VE", fast.detach(), persistent=False)
         self.fast_table_VE: Tensor
 
     def forward(self, batch: Batch, generator: torch.Generator) -> StepOutput:
         """Loss of one batch; the generator draws the masks."""
-        device = self.fast_table_VE.device
-        features_BTD = mask_frames(batch.features_BTD, batch.lengths_B, self.mask, generator).to(device)
-        projected = self.model.projector(features_BTD, batch.lengths_B)
-        lengths_B = self.model.projector.output_lengths(batch.lengths_B)
-        with torch.autocast(device.type, enabled=False):
+        encoder_BTD, lengths_B = self._encoder_output(batch)
+        encoder_BTD = mask_frames(encoder_BTD, lengths_B, self.mask, generator, self.model.config.encoder.frame_rate)
+        projected = self.model.projector(encoder_BTD, lengths_B)
+        lengths_B = self.model.projector.output_lengths(lengths_B)
+        loss = torch.zeros((), device=self.device)
+        metrics: dict[str, float] = {}
+        if isinstance(projected, Projected):
+            ctc = self._ctc(projected, lengths_B, batch.labels, generator)
+            loss = loss + self.ctc_weight * ctc
+            metrics["ctc_loss"] = ctc.item()
+        if self.model.speech_llm is not None:
+            embeds = self.model.audio_embeddings(projected, lengths_B, self.fast_table_VE)
+            llm = self.model.speech_llm.loss(embeds, batch.labels)
+            loss = loss + llm
+            metrics["llm_loss"] = llm.item()
+            metrics["audio_tokens_per_second"] = sum(len(rows) for rows in embeds) / batch.duration
+        if (auxiliary_loss := self.model.projector.auxiliary_loss) is not None:
+            loss = loss + auxiliary_loss
+            metrics["auxiliary_loss"] = auxiliary_loss.item()
+        return StepOutput(loss=loss, metrics={"loss": loss.item(), **metrics})
+
+    def _encoder_output(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        if not batch.waveforms:
+            return batch.features_BTD.to(self.device), batch.lengths_B
+        encoder = self.model.encoder
+        assert encoder is not None, "a batch of waveforms needs the encoder"
+        features, feature_lengths_B = encoder.features(batch.waveforms)
+        return encoder(features.to(self.device), feature_lengths_B.to(self.device))
+
+    def _ctc(
+        self, projected: Projected, lengths_B: Tensor, labels: Sequence[Sequence[int]], generator: torch.Generator
+    ) -> Tensor:
+        """CTC loss a label."""
+        with torch.autocast(self.device.type, enabled=False):
             losses_B = ctc_loss(
                 projected.hidden_BAE.float(),
                 projected.blank_BA.float(),
                 lengths_B,
-                batch.labels,
+                labels,
                 self.model.table_VE,
-                sample=self.sampler.draw(batch.labels, generator) if self.sampler else None,
+                sample=self.sampler.draw(labels, generator) if self.sampler else None,
             )
-        num_labels = sum(len(labels) for labels in batch.labels)
-        ctc = losses_B.sum() / num_labels
-        if self.model.speech_llm is None:
-            return StepOutput(loss=ctc, metrics={"loss": ctc.item()})
-        threshold = self.model.config.decoding.blank_threshold
-        embeds = audio_embeddings(projected, lengths_B, self.fast_table_VE, blank_threshold=threshold)
-        llm = self.model.speech_llm.loss(embeds, batch.labels)
-        loss = self.ctc_weight * ctc + llm
-        metrics = {
-            "loss": loss.item(),
-            "ctc_loss": ctc.item(),
-            "llm_loss": llm.item(),
-            "audio_tokens_per_second": sum(len(rows) for rows in embeds) / batch.duration,
-        }
-        return StepOutput(loss=loss, metrics=metrics)
+        return losses_B.sum() / sum(len(row) for row in labels)
 
     def transcribe(self, batch: Batch) -> list[Hypothesis]:
         """Texts and drafts of a batch, as the model in its present state would give them."""
-        return self.model.transcribe_features(batch.features_BTD.to(self.fast_table_VE.device), batch.lengths_B)
+        with torch.inference_mode():
+            return Recognizer(self.model).transcribe_features(*self._encoder_output(batch))
+
+    def trained_state(self) -> dict[str, Tensor]:
+        """The trained tensors by name."""
+        return trained_state(self.model)
+
+    def load_trained_state(self, state: dict[str, Tensor]) -> None:
+        """Copy tensors of `trained_state` into the model."""
+        load_trained_state(state, self.model)
+
+    def save(self, folder: Path) -> None:
+        """Write a checkpoint that can be transcribed with; half precision, as it is shipped."""
+        save_checkpoint(folder, self.model, dtype=torch.float16)
+
+    def prepare(self, labels: Iterable[Sequence[int]], config: TrainConfig) -> None:
+        """Draw each normaliser from the frequent tokens and a random few, where the configuration says so."""
+        if self.model.is_aligned and (config.num_frequent_tokens or config.num_random_tokens):
+            self.sampler = VocabularySampler(
+                self.fast_table_VE,
+                labels,
+                num_frequent=config.num_frequent_tokens,
+                num_random=config.num_random_tokens,
+            )
+
+    def is_main(self, name: str) -> bool:
+        """The projector learns at the main rate."""
+        return name.startswith("model.projector.")
 
 
-def mask_frames(features_BTD: Tensor, lengths_B: Tensor, config: MaskConfig, generator: torch.Generator) -> Tensor:
+def mask_frames(
+    features_BTD: Tensor, lengths_B: Tensor, config: MaskConfig, generator: torch.Generator, frame_rate: float
+) -> Tensor:
     """A copy of the features with random stretches of frames set to zero (SpecAugment, arXiv 1904.08779)."""
     if not config.spans_per_second:
         return features_BTD
-    masked_BTD = features_BTD.clone()
-    for row_TD, length in zip(masked_BTD, lengths_B.tolist(), strict=True):
-        expected = config.spans_per_second * length / WhisperEncoder.frame_rate
-        num_spans = int(expected + torch.rand((), generator=generator).item())
+    is_kept_BT1 = torch.ones(*features_BTD.shape[:2], 1)
+    for row_T1, length in zip(is_kept_BT1, lengths_B.tolist(), strict=True):
+        num_spans = int(config.spans_per_second * length / frame_rate + torch.rand((), generator=generator).item())
         for _ in range(num_spans):
             width = int(torch.randint(1, config.max_span_frames + 1, (), generator=generator))
             start = int(torch.randint(0, max(length - width, 1), (), generator=generator))
-            row_TD[start : start + width] = 0.0
-    return masked_BTD
+            row_T1[start : start + width] = 0.0
+    return features_BTD * is_kept_BT1.to(features_BTD)

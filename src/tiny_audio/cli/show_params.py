@@ -1,0 +1,48 @@
+"""`tiny-audio show params`: parameters of each component of a recipe or a checkpoint."""
+
+import argparse
+import json
+
+HELP = "parameters of each component: total, trained, frozen"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("model", metavar="RECIPE|MODEL", help="a name of `tiny-audio recipes`, or a checkpoint")
+    parser.add_argument("--json", action="store_true", help="for programs")
+    parser.add_argument("--as-seed", action="store_true", help="put the course chapter's own numbers beside")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the table of the course's first chapter, with counted numbers."""
+    from tiny_audio.models.modules import ParameterCount, count_parameters
+    from tiny_audio.recipes import RECIPES, build_recipe
+    from tiny_audio.recipes.chapter_claims import CHAPTER_CLAIMS
+
+    if args.model in RECIPES:
+        recipe = build_recipe(args.model)
+        counts, titles = recipe.count_parameters(), recipe.titles()
+    else:
+        from tiny_audio.models.checkpoint import read_config
+        from tiny_audio.recipes.recipe import component_titles
+
+        config = read_config(args.model)
+        counts, titles = count_parameters(config), component_titles(config)
+    overall = sum(counts.values(), start=ParameterCount(total=0, trainable=0))
+    if args.json:
+        components = {name: {"total": count.total, "trainable": count.trainable} for name, count in counts.items()}
+        print(json.dumps({"components": components, "total": overall.total, "trainable": overall.trainable}, indent=1))
+        return 0
+    claims = CHAPTER_CLAIMS.get(args.model, {}) if args.as_seed else {}
+    for name, count in [*counts.items(), ("overall", overall)]:
+        print(f"{titles.get(name, 'OVERALL MODEL')}\n{'=' * 50}")
+        print(f"  Total params:      {count.total:>15,}")
+        print(f"  Trainable params:  {count.trainable:>15,}")
+        print(f"  Frozen params:     {count.frozen:>15,}")
+        print(f"  Trainable:         {100 * count.trainable / max(count.total, 1):>14.2f}%")
+        for claim in claims.get(name, ()):
+            print(f"  The chapter says:  {claim.said}\n    {claim.reason}")
+        print()
+    if args.as_seed and not claims:
+        print(f"No chapter gives numbers for '{args.model}'.")
+    return 0
