@@ -97,7 +97,7 @@ def add_noise(waveform: Waveform, rng: np.random.Generator, *, snr_db: float) ->
     The speech level is that of the louder half of the clip, so pauses do not raise the SNR. A silent clip gets noise
     at a low level.
     """
-    noise = _coloured_noise(waveform.size, rng, slope=rng.uniform(0.0, 2.0))
+    noise = coloured_noise(waveform.size, rng, slope=rng.uniform(0.0, 2.0))
     if rng.random() < 0.3:
         time = np.arange(waveform.size) / SAMPLE_RATE
         noise = noise * (1.0 + 0.6 * np.sin(2 * np.pi * rng.uniform(0.1, 2.0) * time + rng.uniform(0, 2 * np.pi)))
@@ -175,7 +175,7 @@ def mu_law(waveform: Waveform, *, bits: int = 8) -> Waveform:
     return (np.sign(rounded) * np.expm1(np.abs(rounded) * np.log1p(mu)) / mu).astype(np.float32)
 
 
-def _coloured_noise(num_samples: int, rng: np.random.Generator, *, slope: float) -> np.ndarray:
+def coloured_noise(num_samples: int, rng: np.random.Generator, *, slope: float) -> np.ndarray:
     """Noise whose power falls with frequency to the power of `slope`: 0 white, 1 pink, 2 brown."""
     if not num_samples:
         return np.zeros(0)

@@ -1,0 +1,323 @@
+"""A model made ready to transcribe: 8-bit products where the CPU is fast at them, and the language model in few passes.
+
+    waveforms -> encoder -> projector -> CTC hypotheses -> language model reads them all at once -> text
+
+Shapes: B batch, T encoder frames, D encoder width, A audio tokens, E LLM width, V vocabulary.
+"""
+
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from tiny_audio.inference.guards import (
+    NO_SPEECH_THRESHOLD,
+    active_duration,
+    avg_logprob,
+    check_text,
+    no_speech_prob,
+)
+from tiny_audio.inference.timestamps import word_times
+from tiny_audio.models import int8, token_cap
+from tiny_audio.models.asr_model import ASRModel
+from tiny_audio.models.ctc import ctc_loss, is_feasible
+from tiny_audio.models.ctc_alignment import align_words
+from tiny_audio.models.joint_decoding import CandidateScores, choose_text, ctc_candidates
+from tiny_audio.models.llama_runner import LlamaRunner
+from tiny_audio.models.posteriors import FramePosteriors, embed_frames, frame_posteriors
+from tiny_audio.models.projectors.aligned import Projected
+from tiny_audio.models.speculative import Decoded, DraftedPrompt, decode
+from tiny_audio.models.speech_llm import SpeechLLM
+from tiny_audio.models.splice import splice_audio
+from tiny_audio.models.words import Word
+from tiny_audio.text.prompts import decode_transcript, encode_prompt, encode_transcript
+from tiny_audio.types import Waveform
+
+Mode = Literal["accurate", "fast"]
+DType = Literal["auto", "float32", "bfloat16", "int8"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hypothesis:
+    """What was understood in one waveform."""
+
+    text: str
+    draft: str
+    """The CTC's own answer, before the language model; empty without an aligned projector."""
+    no_speech: bool
+    """Nothing was said."""
+    no_speech_prob: float | None = None
+    avg_logprob: float | None = None
+    """Mean natural-log probability of a token of the text."""
+    flagged: bool = False
+    """A person should look at it: the language model's text could not be what was said."""
+    words: tuple[Word, ...] = ()
+    num_accepted: int = 0
+    """Tokens of the language model's own text that a draft had right."""
+    num_written: int = 0
+    """Tokens of the language model's own text."""
+    num_passes: int = 0
+    """Forward passes of the language model."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Heard:
+    """One utterance behind the projector."""
+
+    embeds_AE: Tensor | None = None
+    """For the language model; None where it is not asked."""
+    max_tokens: int = 0
+    """That the language model may write."""
+    projected: Projected | None = None
+    """Of this row alone, `(1, A, ...)`, without padding; None without an aligned projector, as all that follows."""
+    posteriors: FramePosteriors | None = None
+    draft: str = ""
+    candidates: Mapping[str, float] = field(default_factory=dict)
+    """Texts of the CTC with their log-probabilities, the best first."""
+
+
+def resolve_dtype(name: DType, device: torch.device) -> torch.dtype:
+    """`auto`: int8 on a CPU that can, bfloat16 on a GPU, float32 elsewhere."""
+    if name != "auto":
+        return getattr(torch, name)  # type: ignore[no-any-return]
+    if device.type == "cpu":
+        return torch.int8 if int8.is_supported() else torch.float32
+    return torch.bfloat16 if device.type == "cuda" else torch.float32
+
+
+class _Prompt:
+    """The `transcribe` prompt as embeddings, without the language model behind it."""
+
+    def __init__(self, speech_llm: SpeechLLM) -> None:
+        self.end_id, self.end_ids = speech_llm.end_id, frozenset(speech_llm.end_ids)
+        self._before, self._after = encode_prompt(speech_llm.tokenizer, speech_llm.prompt)
+        self._audio_token_id = speech_llm.audio_token_id
+        self._table_VE = speech_llm.llm.get_input_embeddings().weight.detach()
+
+    def embed(self, audio_AE: Tensor) -> Tensor:
+        """`(L, E)` around one utterance."""
+        ids = torch.tensor([*self._before, *[self._audio_token_id] * len(audio_AE), *self._after])
+        tokens_LE = self._table_VE[ids.masked_fill(ids == self._audio_token_id, 0)]
+        return splice_audio(tokens_LE[None], [audio_AE], ids[None].to(audio_AE.device), self._audio_token_id)[0]
+
+
+class Recognizer:
+    """Transcribes short waveforms; what stands beside an utterance does not change its text.
+
+    Keeps only what it needs of the model, which may be forgotten afterwards.
+
+    Args:
+        model: in evaluation mode; without an encoder only `transcribe_features` works.
+        mode: accurate: CTC and language model decide together. fast: CTC alone.
+        dtype: of the products in encoder and language model.
+        with_words: time every word.
+    """
+
+    def __init__(
+        self, model: ASRModel, *, mode: Mode = "accurate", dtype: DType = "float32", with_words: bool = False
+    ) -> None:
+        self.config = model.config
+        self.with_words = with_words
+        self.tokenizer = model.tokenizer
+        self.table_VE = model.table_VE
+        self.projector = model.projector
+        product_dtype = resolve_dtype(dtype, self.table_VE.device)
+        self.encoder = model.encoder
+        if self.encoder is not None and product_dtype == torch.int8:
+            self.encoder = copy.deepcopy(self.encoder)
+            int8.quantize_linears(self.encoder)
+        self.runner: LlamaRunner | None = None
+        self.speech_llm = model.speech_llm if mode == "accurate" or not model.is_aligned else None
+        self._head = int8.Int8Linear(self.table_VE) if product_dtype == torch.int8 else None
+        if self.speech_llm is not None and LlamaRunner.supports(self.speech_llm.llm):
+            self.runner = LlamaRunner(self.speech_llm.llm, dtype=product_dtype)
+            self._prompt = _Prompt(self.speech_llm)
+            self.speech_llm = None
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name: str | Path = "tiny-audio-base",
+        *,
+        mode: Mode = "accurate",
+        dtype: DType = "auto",
+        device: str = "auto",
+        with_words: bool = False,
+    ) -> "Recognizer":
+        """Load a checkpoint; see `ASRModel.from_pretrained`."""
+        model = ASRModel.from_pretrained(name)
+        if device == "auto":
+            device = "cuda" if torch.cuda.is_available() else "cpu"
+        return cls(model.to(device), mode=mode, dtype=dtype, with_words=with_words)
+
+    @torch.inference_mode()
+    def transcribe_waveforms(self, waveforms: Sequence[Waveform]) -> list[Hypothesis]:
+        """Transcribe 16 kHz waveforms of 0.1 to 30 s each."""
+        assert self.encoder is not None, "this model was built without its encoder"
+        # On a CPU a batch is no faster than its rows, and a row alone has the same last bit whatever stands beside it:
+        # 8-bit rounding would make a difference of it.
+        size = 1 if self.table_VE.device.type == "cpu" else len(waveforms)
+        heard: list[_Heard] = []
+        for first in range(0, len(waveforms), size):
+            features, feature_lengths_B = self.encoder.features(waveforms[first : first + size])
+            output = self.encoder(features.to(self.table_VE.device), feature_lengths_B.to(self.table_VE.device))
+            heard += self._hear(output.last_hidden_state, output.lengths)
+        return self._understand(heard, waveforms)
+
+    @torch.inference_mode()
+    def transcribe_features(
+        self, encoder_BTD: Tensor, lengths_B: Tensor, waveforms: Sequence[Waveform] | None = None
+    ) -> list[Hypothesis]:
+        """Transcribe encoder output, of which `lengths_B` frames a row are real.
+
+        Args:
+            encoder_BTD: encoder output.
+            lengths_B: real frames of each row.
+            waveforms: what the encoder read, for word times and for deciding whether anything was said.
+        """
+        return self._understand(self._hear(encoder_BTD, lengths_B), waveforms)
+
+    def _hear(self, encoder_BTD: Tensor, lengths_B: Tensor) -> list[_Heard]:
+        """What the projector makes of each row, and the texts that the CTC finds in it."""
+        projected = self.projector(encoder_BTD, lengths_B)
+        token_lengths = self.projector.output_lengths(lengths_B).tolist()
+        if not isinstance(projected, Projected):
+            rate = self.config.encoder.frame_rate
+            return [
+                _Heard(embeds_AE=row_AE[:length], max_tokens=token_cap.max_tokens(num_frames / rate))
+                for row_AE, length, num_frames in zip(projected, token_lengths, lengths_B.tolist(), strict=True)
+            ]
+        projected = Projected(*(output.float() for output in projected))
+        return [
+            self._hear_ctc(Projected(*(output[row : row + 1, :length] for output in projected)))
+            for row, length in enumerate(token_lengths)
+        ]
+
+    def _hear_ctc(self, one: Projected) -> _Heard:
+        hidden_AE, blank_A, residual_AE = (output[0] for output in one)
+        posteriors = frame_posteriors(hidden_AE, blank_A, self.table_VE, head=self._head)
+        draft = decode_transcript(self.tokenizer, posteriors.greedy_ids())
+        if not draft or not self._has_llm:
+            return _Heard(projected=one, posteriors=posteriors, draft=draft)
+        decoding = self.config.decoding
+        return _Heard(
+            projected=one,
+            posteriors=posteriors,
+            draft=draft,
+            candidates=ctc_candidates(posteriors, self.tokenizer, num_beams=decoding.num_beams),
+            embeds_AE=embed_frames(
+                hidden_AE, residual_AE, posteriors, self.table_VE, blank_threshold=decoding.blank_threshold
+            ),
+            max_tokens=len(blank_A),  # more tokens than CTC frames can be in no audio
+        )
+
+    @property
+    def _has_llm(self) -> bool:
+        return self.runner is not None or self.speech_llm is not None
+
+    def _understand(self, heard: Sequence[_Heard], waveforms: Sequence[Waveform] | None) -> list[Hypothesis]:
+        """Ask the language model about all rows that have something to say, and decide."""
+        asked = [one for one in heard if one.embeds_AE is not None]
+        decoded = iter(self._decode(asked))
+        rows: Sequence[Waveform | None] = waveforms or [None] * len(heard)
+        return [
+            self._decide(one, next(decoded) if one.embeds_AE is not None else None, waveform)
+            for one, waveform in zip(heard, rows, strict=True)
+        ]
+
+    def _decode(self, heard: Sequence[_Heard]) -> list[Decoded]:
+        """What the language model says of the CTC's texts, and what it would write itself."""
+        drafts = [[encode_transcript(self.tokenizer, text) for text in one.candidates] for one in heard]
+        if self.runner is not None:
+            prompts = [
+                DraftedPrompt(embeds_LE=self._prompt.embed(one.embeds_AE), drafts=own, max_tokens=one.max_tokens)
+                for one, own in zip(heard, drafts, strict=True)
+                if one.embeds_AE is not None
+            ]
+            return decode(self.runner, prompts, end_id=self._prompt.end_id, end_ids=self._prompt.end_ids)
+        decoded = []
+        for one, own in zip(heard, drafts, strict=True):
+            assert self.speech_llm is not None
+            assert one.embeds_AE is not None
+            written = self.speech_llm.greedy_search(one.embeds_AE, max_tokens=one.max_tokens)
+            *draft_log_probs, log_prob = self.speech_llm.score(one.embeds_AE, [*own, written])
+            decoded.append(
+                Decoded(
+                    draft_log_probs=draft_log_probs,
+                    token_ids=written,
+                    log_prob=log_prob,
+                    num_passes=len(written) + 2,
+                )
+            )
+        return decoded
+
+    def _decide(self, one: _Heard, result: Decoded | None, waveform: Waveform | None) -> Hypothesis:
+        """The text that CTC and language model together find most probable, unless it cannot be."""
+        scores = self._scores(one, result) if result is not None else {}
+        decoding = self.config.decoding
+        text = one.draft
+        if scores:
+            text = choose_text(scores, ctc_weight=decoding.ctc_weight, word_bonus=decoding.word_bonus)
+        checked = check_text(text, one.draft if one.posteriors is not None else None)
+        text = checked.text
+        silence = None
+        if waveform is not None and one.posteriors is not None:
+            silence = no_speech_prob(
+                one.posteriors.blank_A.cpu().numpy(),
+                one.posteriors.top_log_probs_AK[:, 0].cpu().numpy(),
+                active_duration(waveform),
+            )
+            if silence >= NO_SPEECH_THRESHOLD:
+                text = ""
+        mean_log_prob = None
+        if text in scores:
+            mean_log_prob = avg_logprob(scores[text].llm, len(encode_transcript(self.tokenizer, text)))
+        return Hypothesis(
+            text=text,
+            draft=one.draft,
+            no_speech=not text,
+            no_speech_prob=silence,
+            avg_logprob=mean_log_prob,
+            flagged=checked.flagged,
+            words=tuple(self._words(one, text, waveform)) if self.with_words and waveform is not None else (),
+            num_accepted=result.num_accepted if result else 0,
+            num_written=len(result.token_ids) if result else 0,
+            num_passes=result.num_passes if result else 0,
+        )
+
+    def _scores(self, one: _Heard, result: Decoded) -> dict[str, CandidateScores]:
+        """All candidates, scored by both; what the language model wrote is one where the audio is long enough."""
+        scores = {
+            text: CandidateScores(llm=llm, ctc=ctc)
+            for (text, ctc), llm in zip(one.candidates.items(), result.draft_log_probs, strict=True)
+        }
+        written = decode_transcript(self.tokenizer, result.token_ids)
+        if one.projected is None or one.posteriors is None:
+            return {written: CandidateScores(llm=result.log_prob, ctc=0.0)}
+        blank_BA = one.projected.blank_BA
+        if written and written not in scores and is_feasible(blank_BA.shape[1], result.token_ids):
+            loss_1 = ctc_loss(
+                one.projected.hidden_BAE,
+                blank_BA,
+                torch.tensor([blank_BA.shape[1]]),
+                [result.token_ids],
+                self.table_VE,
+                normaliser_BA=blank_BA - one.posteriors.blank_A,
+            )
+            scores[written] = CandidateScores(llm=result.log_prob, ctc=-loss_1.item())
+        return scores
+
+    def _words(self, one: _Heard, text: str, waveform: Waveform) -> list[Word]:
+        words = text.split()
+        if one.projected is None or one.posteriors is None:
+            return word_times(words, [[] for _ in words], waveform, frame_duration=1.0)
+        hidden_AE, blank_A = one.projected.hidden_BAE[0], one.projected.blank_BA[0]
+        spans = align_words(
+            hidden_AE, blank_A, words, self.tokenizer, self.table_VE, log_blank_A=one.posteriors.blank_A
+        )
+        frame_duration = self.config.audio_downsample_rate / self.config.encoder.frame_rate
+        return word_times(words, spans, waveform, frame_duration=frame_duration)

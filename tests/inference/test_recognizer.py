@@ -1,0 +1,90 @@
+"""The recogniser ready to transcribe: batch equals single in every format, both judges decide, silence has no words."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from tiny_audio.inference.recognizer import Recognizer
+from tiny_audio.models import int8
+from tiny_audio.models.asr_model import ASRModel
+from tiny_audio.models.joint_decoding import CandidateScores, choose_text
+from tiny_models import TINY_CONFIG, tiny_asr_model
+
+DTYPES = [
+    "float32",
+    "bfloat16",
+    pytest.param("int8", marks=pytest.mark.skipif(not int8.is_supported(), reason="no 8-bit products")),
+]
+
+
+@pytest.fixture(scope="module")
+def model() -> ASRModel:
+    return tiny_asr_model()
+
+
+def noise(num_samples: int, seed: int) -> np.ndarray:
+    return np.random.default_rng(seed).normal(0, 0.1, num_samples).astype(np.float32)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_batch_gives_the_same_hypotheses_as_each_clip_alone(model: ASRModel, dtype: str):
+    recognizer = Recognizer(model, dtype=dtype, with_words=True)
+    waveforms = [noise(n, seed) for seed, n in enumerate((16_000, 1_600, 24_321, 9_999))]
+    together = recognizer.transcribe_waveforms(waveforms)
+    assert together == [recognizer.transcribe_waveforms([waveform])[0] for waveform in waveforms]
+    assert any(hypothesis.draft for hypothesis in together)
+
+
+def test_every_language_model_is_asked_the_same_way():
+    waveforms = [noise(n, seed) for seed, n in enumerate((16_000, 24_321))]
+    model = tiny_asr_model()
+    fast = Recognizer(model)
+    slow = Recognizer(model)
+    slow.runner, slow.speech_llm = None, model.speech_llm
+    assert fast.runner is not None
+    for left, right in zip(fast.transcribe_waveforms(waveforms), slow.transcribe_waveforms(waveforms), strict=True):
+        assert (left.text, left.draft) == (right.text, right.draft)
+        assert left.avg_logprob == pytest.approx(right.avg_logprob, abs=1e-3)
+    other = Recognizer(tiny_asr_model(family="qwen3"))
+    assert other.runner is None
+    assert len(other.transcribe_waveforms(waveforms)) == 2
+
+
+def test_fast_mode_is_the_draft_and_loads_no_language_model(model: ASRModel):
+    waveforms = [noise(n, seed) for seed, n in enumerate((16_000, 24_321))]
+    fast, accurate = Recognizer(model, mode="fast"), Recognizer(model)
+    assert (fast.runner, fast.speech_llm) == (None, None)
+    for quick, thorough in zip(
+        fast.transcribe_waveforms(waveforms), accurate.transcribe_waveforms(waveforms), strict=True
+    ):
+        assert quick.draft == thorough.draft
+        assert quick.text in (quick.draft, "")
+
+
+def test_a_projector_without_ctc_is_transcribed_by_the_language_model_alone():
+    projector = replace(TINY_CONFIG.projector, kind="swiglu", aligned=False)
+    recognizer = Recognizer(tiny_asr_model(replace(TINY_CONFIG, projector=projector)), with_words=True)
+    waveforms = [noise(n, seed) for seed, n in enumerate((16_000, 24_321))]
+    together = recognizer.transcribe_waveforms(waveforms)
+    assert [one.draft for one in together] == ["", ""]
+    alone = [recognizer.transcribe_waveforms([waveform])[0] for waveform in waveforms]
+    assert [one.text for one in together] == [one.text for one in alone]
+    assert all(len(one.words) == len(one.text.split()) for one in together)
+
+
+def test_weights_move_the_choice_between_the_two_judges():
+    scores = {"heard": CandidateScores(llm=-9.0, ctc=-1.0), "fluent text": CandidateScores(llm=-2.0, ctc=-20.0)}
+    assert choose_text(scores, ctc_weight=0.0, word_bonus=0.0) == "fluent text"
+    assert choose_text(scores, ctc_weight=1.0, word_bonus=0.0) == "heard"
+    assert choose_text(scores, ctc_weight=1.0, word_bonus=13.0) == "fluent text"
+
+
+def test_when_the_ctc_hears_nothing_the_language_model_is_not_asked():
+    model = tiny_asr_model()
+    with torch.no_grad():
+        model.projector.blank.bias.fill_(100.0)
+    (hypothesis,) = Recognizer(model).transcribe_waveforms([noise(16_000, 5)])
+    assert (hypothesis.text, hypothesis.draft, hypothesis.no_speech) == ("", "", True)
+    assert (hypothesis.no_speech_prob, hypothesis.num_passes) == (1.0, 0)
