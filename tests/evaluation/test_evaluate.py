@@ -1,17 +1,17 @@
-import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 
-from tiny_audio.cli import main
 from tiny_audio.data.manifest import Utterance, read_manifest, write_manifest
-from tiny_audio.evaluation.evaluate import evaluate, format_report, write_report
+from tiny_audio.errors import AnswerError
+from tiny_audio.evaluation.evaluate import answer_all, evaluate
 from tiny_audio.evaluation.wer import ErrorCounts
 from tiny_audio.inference.results import Segment, Transcript
-from tiny_audio.inference.transcriber import Transcriber
+from tiny_audio.models.words import Word
 from tiny_audio.types import Waveform
 
 # Seconds of each clip: text said, text understood, CTC draft. No two lengths are equal, so a clip tells who it is.
@@ -60,18 +60,28 @@ def break_one(manifest: Path) -> None:
     (manifest.parent / "clip-2.wav").write_text("not a sound")
 
 
+def copies(manifest: Path, count: int, **extra) -> list[Utterance]:
+    (one, *_) = read_manifest(manifest)
+    return [
+        Utterance(id=str(number), audio=one.audio, duration=one.duration, text=one.text, extra=extra)
+        for number in range(count)
+    ]
+
+
 def test_scores_and_texts_of_a_corpus(manifest):
     report = evaluate(LengthTranscriber(), read_manifest(manifest))
 
-    assert [result.id for result in report.utterances] == ["u0", "u1", "u2"]
-    assert [(r.reference, r.hypothesis, r.draft) for r in report.utterances] == list(SAID.values())
+    results = [utterance.result for utterance in report.utterances]
+    assert [result.id for result in results] == ["u0", "u1", "u2"]
+    assert [(one.reference, one.hypothesis, one.draft) for one in results] == list(SAID.values())
     # "eight dollars" and "$8" are one word, "$8"; "the bat sat down" has one substitution and one insertion.
     assert report.counts == ErrorCounts(hits=5, substitutions=1, insertions=1)
     assert report.draft_counts.errors == 5
     assert report.relative_gain == pytest.approx(1 - 2 / 5)
     assert report.audio_seconds == pytest.approx(1.8)
     assert report.rtfx == pytest.approx(report.audio_seconds / report.wall_seconds)
-    assert report.unreadable == ()
+    assert report.failures == ()
+    assert report.wall_seconds == pytest.approx(sum(one.wall_seconds for one in results))
 
 
 def test_an_unreadable_utterance_counts_as_deleted_words_and_is_never_dropped(manifest, capsys):
@@ -83,7 +93,7 @@ def test_an_unreadable_utterance_counts_as_deleted_words_and_is_never_dropped(ma
     assert report.counts.reference_words == 6
     assert report.draft_counts.deletions == 3
     assert report.audio_seconds == pytest.approx(1.2)
-    (broken,) = report.unreadable
+    (broken,) = report.failures
     assert (broken.id, broken.hypothesis, broken.draft) == ("u2", "", "")
     error = capsys.readouterr().err
     assert error.startswith("tiny-audio: error: u2: ")
@@ -100,110 +110,73 @@ def test_a_corpus_without_any_readable_utterance_is_all_deleted_at_no_speed(tmp_
 
 
 def test_many_utterances_are_given_in_batches(manifest):
-    (utterance, *_) = read_manifest(manifest)
-    many = [
-        Utterance(id=str(number), audio=utterance.audio, duration=utterance.duration, text=utterance.text)
-        for number in range(20)
-    ]
+    many = copies(manifest, 20)
     transcriber = LengthTranscriber()
 
     report = evaluate(transcriber, many)
 
-    assert [result.id for result in report.utterances] == [str(number) for number in range(20)]
+    assert [one.result.id for one in report.utterances] == [str(number) for number in range(20)]
     assert sum(transcriber.batches) == 20
     assert max(transcriber.batches) > 1
 
 
-def test_results_on_disk_hold_all_that_was_measured(manifest, tmp_path):
-    break_one(manifest)
-    report = evaluate(LengthTranscriber(), read_manifest(manifest))
+def test_what_is_done_is_passed_over_and_the_other_batches_stay(manifest):
+    many = copies(manifest, 20)
+    whole = list(answer_all(LengthTranscriber(), many))
 
-    write_report(report, tmp_path / "new" / "results", model="tiny-audio-base", manifest="dev.jsonl")
+    rest = list(answer_all(LengthTranscriber(), many, done={one.id for one in [*whole[0], whole[1][0]]}))
 
-    scores = json.loads((tmp_path / "new/results/results.json").read_text())
-    assert scores == {
-        "model": "tiny-audio-base",
-        "manifest": "dev.jsonl",
-        "normalizer": "whisper-english",
-        "num_utterances": 3,
-        "num_unreadable": 1,
-        "wer": 0.5,
-        "errors": 3,
-        "substitutions": 0,
-        "deletions": 3,
-        "insertions": 0,
-        "reference_words": 6,
-        "draft_wer": report.draft_counts.wer,
-        "relative_gain": report.relative_gain,
-        "audio_seconds": report.audio_seconds,
-        "wall_seconds": report.wall_seconds,
-        "rtfx": report.rtfx,
-    }
-    rows = [json.loads(line) for line in (tmp_path / "new/results/results.jsonl").read_text().splitlines()]
-    assert rows[1] == {"id": "u1", "reference": "Yes.", "hypothesis": "yes", "draft": "yes"}
-    assert rows[2]["hypothesis"] == ""
-    assert "clip-2.wav" in rows[2]["problem"]
-    assert sorted(path.name for path in (tmp_path / "new/results").iterdir()) == ["results.json", "results.jsonl"]
+    assert [[one.id for one in batch] for batch in rest] == [
+        [one.id for one in whole[1][1:]],
+        *([one.id for one in batch] for batch in whole[2:]),
+    ]
 
 
-def test_the_printed_report_gives_rate_kinds_of_error_draft_and_speed(manifest):
-    first, second, third = format_report(evaluate(LengthTranscriber(), read_manifest(manifest))).splitlines()
+def test_one_utterance_without_an_answer_does_not_cost_its_batch(manifest):
+    class Refusing(LengthTranscriber):
+        def transcribe_batch(self, waveforms: Sequence[Waveform]) -> list[Transcript]:
+            if any(len(waveform) == 4800 for waveform in waveforms):
+                raise AnswerError("not this one")
+            return super().transcribe_batch(waveforms)
 
-    assert first == "WER 33.33 %  S 16.7 %  D 0.0 %  I 16.7 %  (2 errors / 6 words, 3 utterances)"
-    assert second == "CTC draft alone: WER 83.33 %  (the language model changes its errors by -60.0 %)"
-    assert third.startswith("rtfx ")
+    report = evaluate(Refusing(), read_manifest(manifest))
 
-
-@pytest.fixture
-def shipped_model(monkeypatch) -> list[str]:
-    """Stands in for the trained model; the list gets the names that are asked for."""
-    names: list[str] = []
-
-    def from_pretrained(name: str) -> LengthTranscriber:
-        names.append(name)
-        return LengthTranscriber()
-
-    monkeypatch.setattr(Transcriber, "from_pretrained", from_pretrained)
-    return names
+    assert [(one.id, one.problem) for one in report.failures] == [("u1", "not this one")]
+    assert report.counts.deletions == 1
+    assert len(report.utterances) == 3
 
 
-def test_the_command_takes_a_manifest_alone_or_a_model_before_it(manifest, shipped_model, capsys):
-    assert main(["eval", str(manifest)]) == 0
-    assert main(["eval", "runs/best", str(manifest), "--limit", "1"]) == 0
+def test_normaliser_and_scorer_are_the_callers(manifest):
+    report = evaluate(LengthTranscriber(), read_manifest(manifest), normalizer="none", scorer="leaderboard")
 
-    assert shipped_model == ["tiny-audio-base", "runs/best"]
-    output = capsys.readouterr().out.splitlines()
-    assert output[0].endswith("3 utterances)")
-    assert output[3].endswith("1 utterances)")
+    assert report.normalizer == "none"
+    assert report.counts.hits == 0  # "Yes." is not "yes"
 
 
-def test_the_command_writes_results_and_fails_when_audio_is_broken(manifest, shipped_model, tmp_path, capsys):
-    break_one(manifest)
+def test_other_tasks_go_to_systems_that_know_them(manifest):
+    class Feeling(LengthTranscriber):
+        def respond_batch(self, waveforms: Sequence[Waveform], task: str) -> list[str]:
+            assert task == "emotion"
+            return ["She is happy."] * len(waveforms)
 
-    assert main(["eval", str(manifest), "--output-dir", str(tmp_path / "results")]) == 1
+    asked = copies(manifest, 2, task="emotion", response="happy")
 
-    assert json.loads((tmp_path / "results/results.json").read_text())["deletions"] == 3
-    assert capsys.readouterr().out.startswith("WER 50.00 %")
-
-
-@pytest.mark.parametrize(
-    ("text", "complaint"),
-    [(None, "No such file"), ("", "holds no utterances"), ("{}\n", ":1: field 'id' is missing")],
-)
-def test_a_manifest_that_cannot_be_used_is_one_line_and_exit_code_1(tmp_path, shipped_model, capsys, text, complaint):
-    path = tmp_path / "bad.jsonl"
-    if text is not None:
-        path.write_text(text)
-
-    assert main(["eval", str(path)]) == 1
-
-    captured = capsys.readouterr()
-    assert captured.out == ""
-    assert captured.err.count("\n") == 1
-    assert complaint in captured.err
-    assert shipped_model == []
+    (emotion,) = evaluate(Feeling(), asked).tasks
+    assert emotion.accuracy == 1.0
+    (emotion,) = evaluate(LengthTranscriber(), asked).tasks
+    assert emotion.accuracy == 0.0
+    (batch,) = answer_all(LengthTranscriber(), asked)
+    assert batch[0].problem == "LengthTranscriber can only transcribe; the manifest asks for 'emotion'"
 
 
-@pytest.mark.parametrize("arguments", [[], ["a", "b", "c"], ["m.jsonl", "--limit", "0"], ["m.jsonl", "--threads", "x"]])
-def test_wrong_usage_is_exit_code_2(arguments):
-    assert main(["eval", *arguments]) == 2
+def test_times_of_words_are_kept_where_a_system_gives_them(manifest):
+    class Timing(LengthTranscriber):
+        def transcribe_batch(self, waveforms: Sequence[Waveform]) -> list[Transcript]:
+            word = Word(text="yes", start=0.1, end=0.25, confidence=1.0)
+            segment = Segment(id=0, start=0.0, end=0.3, text="yes", words=(word,))
+            return [Transcript(text="yes", segments=(segment,), duration=0.3)]
+
+    (yes,) = [one for one in read_manifest(manifest) if one.text == "Yes."]
+    timed = replace(yes, extra={"words": [{"word": "Yes.", "start": 0.1, "end": 0.2}]})
+
+    assert evaluate(Timing(), [timed]).median_word_time_error == pytest.approx(0.025)

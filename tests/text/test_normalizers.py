@@ -1,6 +1,7 @@
 import pytest
 
-from tiny_audio.text.normalizers import normalize_english
+from tiny_audio.errors import UnknownNameError
+from tiny_audio.text.normalizers import NORMALIZERS, get_normalizer, normalize_english
 
 # Pairs that a listener would call the same words; the right side is what both become.
 SAME_WORDS = [
@@ -53,3 +54,43 @@ def test_different_words_stay_different():
     texts = ["their", "there", "18", "80", "one", "won", "can", "can't", "$20", "20"]
 
     assert len({normalize_english(text) for text in texts}) == len(texts)
+
+
+# The same text by all rules: none, basic, whisper-english, open-asr-leaderboard.
+BY_NAME = [
+    ("Hello,  World!", "Hello, World!", "hello world", "hello world", "hello world"),
+    ("Don't!", "Don't!", "don t", "do not", "do not"),
+    ("(laughs) Hi", "(laughs) Hi", "hi", "hi", "hi"),
+    ("eight cats", "eight cats", "eight cats", "8 cats", "8 cats"),
+    ("the dog's bone", "the dog's bone", "the dog s bone", "the dog is bone", "the dog s bone"),
+    ("it's he's been", "it's he's been", "it s he s been", "it is he has been", "it is he has been"),
+    ("the B.B.C. said", "the B.B.C. said", "the b b c said", "the b b c said", "the bbc said"),
+    ("on 5 G", "on 5 G", "on 5 g", "on 5 g", "on 5g"),
+    ("I a m", "I a m", "i a m", "i a m", "iam"),
+    ("I a man", "I a man", "i a man", "i a man", "i a man"),
+    ("um, aha, huh, yes", "um, aha, huh, yes", "um aha huh yes", "aha huh yes", "yes"),
+    ("Wi-Fi", "Wi-Fi", "wi fi", "wi fi", "wifi"),
+    ("kinda", "kinda", "kinda", "kind of", "kinda"),
+]
+
+
+@pytest.mark.parametrize(("text", "none", "basic", "whisper", "leaderboard"), BY_NAME)
+def test_each_set_of_rules(text, none, basic, whisper, leaderboard):
+    found = [get_normalizer(name)(text) for name in NORMALIZERS]
+
+    assert found == [none, basic, whisper, leaderboard]
+
+
+@pytest.mark.parametrize("name", NORMALIZERS)
+def test_rules_carry_their_name_and_version_and_leave_single_spaces(name):
+    normalizer = get_normalizer(name)
+
+    assert normalizer.label.startswith(name)
+    assert (normalizer.version == "") == (name == "none")
+    assert normalizer(" a\t b\n") == "a b"
+    assert normalizer("") == ""
+
+
+def test_unknown_rules_are_refused_with_what_there_is():
+    with pytest.raises(UnknownNameError, match=r"unknown normalizer 'whisper'; known: basic, none"):
+        get_normalizer("whisper")

@@ -1,182 +1,144 @@
-"""Score a recogniser on a manifest: word errors by kind, what the language model adds to the draft, and speed."""
+"""Let a recogniser answer all utterances of a set, in batches, and score the answers together."""
 
-import json
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Protocol
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
+from itertools import groupby
+from typing import Any
 
 from tqdm import tqdm
 
-from tiny_audio import atomic
+from tiny_audio.audio.noise import SNR_KEY, estimate_snr_db
 from tiny_audio.audio.timebase import samples_to_seconds
 from tiny_audio.data.manifest import Utterance
 from tiny_audio.data.recordings import load_waveform
-from tiny_audio.errors import AudioError
-from tiny_audio.evaluation.wer import ErrorCounts, count_errors
+from tiny_audio.errors import AnswerError, AudioError
+from tiny_audio.evaluation.results import TRANSCRIBE, SystemResult, UtteranceResult, result_of, task_of
+from tiny_audio.evaluation.scoring import DEFAULT_SCORER, build_scorer
+from tiny_audio.evaluation.systems.system import BatchTranscriber, Responder
 from tiny_audio.inference.results import Transcript
-from tiny_audio.text.normalizers import ENGLISH_NORMALIZER_NAME
-from tiny_audio.types import Seconds, Waveform
+from tiny_audio.text.normalizers import DEFAULT_NORMALIZER
+from tiny_audio.types import Waveform
 
 _MICRO_BATCH_SIZE = 8
 """Utterances decoded, then transcribed at a time: few enough that the waveforms take no memory worth a thought."""
-
-
-class BatchTranscriber(Protocol):
-    """All that an evaluation asks of a recogniser; `inference.transcriber.Transcriber` is one."""
-
-    def transcribe_batch(self, waveforms: Sequence[Waveform]) -> list[Transcript]:
-        """One transcript for each waveform, in order."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class UtteranceResult:
-    """What was said and what was understood, as written, before the normaliser."""
-
-    id: str
-    reference: str
-    hypothesis: str
-    draft: str
-    """The CTC's own answer, before the language model."""
-    problem: str = ""
-    """Why the audio could not be used; empty if it could."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class EvaluationReport:
-    """Scores of one model on one manifest."""
-
-    utterances: tuple[UtteranceResult, ...]
-    """In manifest order."""
-    counts: ErrorCounts
-    draft_counts: ErrorCounts
-    audio_seconds: Seconds
-    """Audio that was transcribed; unreadable files have none."""
-    wall_seconds: Seconds
-    """Features, model and decoding; reading and decompressing files does not count."""
-
-    @property
-    def rtfx(self) -> float:
-        """Seconds of audio per second of work; higher is better."""
-        return self.audio_seconds / self.wall_seconds if self.wall_seconds else 0.0
-
-    @property
-    def relative_gain(self) -> float:
-        """Share of the draft's errors that the language model takes away; negative where it adds some."""
-        return 1.0 - self.counts.errors / self.draft_counts.errors if self.draft_counts.errors else 0.0
-
-    @property
-    def unreadable(self) -> tuple[UtteranceResult, ...]:
-        """Utterances whose audio could not be used; each of their words counts as deleted."""
-        return tuple(utterance for utterance in self.utterances if utterance.problem)
+_WINDOW = 96
+"""Utterances that are sorted by length among themselves: what is done first is still a sample of the whole."""
 
 
 def evaluate(
-    transcriber: BatchTranscriber, utterances: Sequence[Utterance], *, show_progress: bool = False
-) -> EvaluationReport:
+    transcriber: BatchTranscriber,
+    utterances: Sequence[Utterance],
+    *,
+    normalizer: str = DEFAULT_NORMALIZER,
+    scorer: str = DEFAULT_SCORER,
+    show_progress: bool = False,
+) -> SystemResult:
     """Transcribe all utterances and score them together.
 
-    An utterance whose audio cannot be used keeps its place with an empty hypothesis: dropping it would make a broken
-    corpus look better than a whole one. It is reported on standard error as it is met.
+    An utterance without an answer keeps its place, and each of its words counts as deleted: dropping it would make a
+    broken corpus look better than a whole one. It is reported on standard error as it is met.
 
     Args:
         transcriber: The recogniser.
         utterances: At least one, with texts.
+        normalizer: Rules that make texts comparable (`text.normalizers.NORMALIZERS`).
+        scorer: How errors are counted (`evaluation.scoring.SCORERS`).
         show_progress: Draw a bar on standard error.
+
+    Raises:
+        UnknownNameError: There is no such normaliser or scorer.
     """
+    build = build_scorer(scorer, normalizer)
     results: dict[str, UtteranceResult] = {}
-    audio_seconds = wall_seconds = 0.0
     disable = None if show_progress else True  # None: on a terminal only
     with tqdm(total=len(utterances), unit="utt", desc="eval", file=sys.stderr, disable=disable) as progress:
-        for batch in _batches(utterances):
-            readable: list[Utterance] = []
-            waveforms: list[Waveform] = []
-            for utterance in batch:
-                try:
-                    waveforms.append(load_waveform(utterance))
-                    readable.append(utterance)
-                except AudioError as error:
-                    progress.write(f"tiny-audio: error: {utterance.id}: {error}", file=sys.stderr)
-                    results[utterance.id] = _result(utterance, problem=str(error))
-            if readable:
-                started = time.perf_counter()
-                transcripts = transcriber.transcribe_batch(waveforms)
-                wall_seconds += time.perf_counter() - started
-                audio_seconds += sum(samples_to_seconds(len(waveform)) for waveform in waveforms)
-                for utterance, transcript in zip(readable, transcripts, strict=True):
-                    results[utterance.id] = _result(utterance, hypothesis=transcript.text, draft=transcript.draft)
+        for batch in answer_all(transcriber, utterances):
+            for result in batch:
+                results[result.id] = result
+                if result.problem:
+                    progress.write(f"tiny-audio: error: {result.id}: {result.problem}", file=sys.stderr)
             progress.update(len(batch))
-    ordered = tuple(results[utterance.id] for utterance in utterances)
-    references = [result.reference for result in ordered]
-    return EvaluationReport(
-        utterances=ordered,
-        counts=count_errors(references, [result.hypothesis for result in ordered]),
-        draft_counts=count_errors(references, [result.draft for result in ordered]),
-        audio_seconds=audio_seconds,
-        wall_seconds=wall_seconds,
-    )
+    return build.score_system(type(transcriber).__name__, [results[utterance.id] for utterance in utterances])
 
 
-def write_report(report: EvaluationReport, folder: Path, *, model: str, manifest: str) -> None:
-    """Write `results.json` (scores; rates are fractions) and `results.jsonl` (one utterance a line) to `folder`."""
-    rows = (
-        {"id": result.id, "reference": result.reference, "hypothesis": result.hypothesis, "draft": result.draft}
-        | ({"problem": result.problem} if result.problem else {})
-        for result in report.utterances
-    )
-    atomic.write_text(folder / "results.jsonl", "".join(_json_line(row) for row in rows))
-    counts = report.counts
-    scores = {
-        "model": model,
-        "manifest": manifest,
-        "normalizer": ENGLISH_NORMALIZER_NAME,
-        "num_utterances": len(report.utterances),
-        "num_unreadable": len(report.unreadable),
-        "wer": counts.wer,
-        "errors": counts.errors,
-        "substitutions": counts.substitutions,
-        "deletions": counts.deletions,
-        "insertions": counts.insertions,
-        "reference_words": counts.reference_words,
-        "draft_wer": report.draft_counts.wer,
-        "relative_gain": report.relative_gain,
-        "audio_seconds": report.audio_seconds,
-        "wall_seconds": report.wall_seconds,
-        "rtfx": report.rtfx,
-    }
-    # Last, so that scores never stand beside the utterances of another run.
-    atomic.write_text(folder / "results.json", json.dumps(scores, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+def answer_all(
+    transcriber: BatchTranscriber, utterances: Sequence[Utterance], *, done: Collection[str] = ()
+) -> Iterator[list[UtteranceResult]]:
+    """The answers to all utterances, a batch at a time, near the order of the set.
+
+    Args:
+        transcriber: the recogniser.
+        utterances: what to answer.
+        done: ids that are passed over; the others keep the batches that they would have without it.
+    """
+    for start in range(0, len(utterances), _WINDOW):
+        # Neighbours in length share a batch: less padding, so the speed is that of the model, not of the file order.
+        window = sorted(utterances[start : start + _WINDOW], key=lambda one: (task_of(one), one.duration))
+        for task, rows in groupby(window, key=task_of):
+            same_task = list(rows)
+            for first in range(0, len(same_task), _MICRO_BATCH_SIZE):
+                batch = [one for one in same_task[first : first + _MICRO_BATCH_SIZE] if one.id not in done]
+                if batch:
+                    yield _answer(transcriber, batch, task)
 
 
-def format_report(report: EvaluationReport) -> str:
-    """Three lines to read: errors by kind, the draft's rate, the speed."""
-    counts, draft = report.counts, report.draft_counts
-    words = max(counts.reference_words, 1)
-    kinds = {"S": counts.substitutions, "D": counts.deletions, "I": counts.insertions}
-    by_kind = "  ".join(f"{kind} {number / words:.1%}".replace("%", " %") for kind, number in kinds.items())
-    return (
-        f"WER {100 * counts.wer:.2f} %  {by_kind}  "
-        f"({counts.errors} errors / {counts.reference_words} words, {len(report.utterances)} utterances)\n"
-        f"CTC draft alone: WER {100 * draft.wer:.2f} %  "
-        f"(the language model changes its errors by {-100 * report.relative_gain:+.1f} %)\n"
-        f"rtfx {report.rtfx:.1f}  ({report.audio_seconds:.1f} s of audio in {report.wall_seconds:.1f} s)"
-    )
+def _answer(transcriber: BatchTranscriber, batch: Sequence[Utterance], task: str) -> list[UtteranceResult]:
+    """The answers to one batch, in its order."""
+    results: dict[str, UtteranceResult] = {}
+    readable: list[tuple[Utterance, Waveform]] = []
+    for utterance in batch:
+        try:
+            readable.append((utterance, load_waveform(utterance)))
+        except AudioError as error:
+            results[utterance.id] = result_of(utterance, problem=str(error))
+    results |= {result.id: result for result in _ask(transcriber, readable, task)}
+    return [results[utterance.id] for utterance in batch]
 
 
-def _batches(utterances: Sequence[Utterance]) -> Iterator[list[Utterance]]:
-    # Neighbours in length share a batch: less padding, so the speed is that of the model and not of the file order.
-    by_duration = sorted(utterances, key=lambda utterance: utterance.duration)
-    for first in range(0, len(by_duration), _MICRO_BATCH_SIZE):
-        yield by_duration[first : first + _MICRO_BATCH_SIZE]
+def _ask(
+    transcriber: BatchTranscriber, readable: Sequence[tuple[Utterance, Waveform]], task: str
+) -> list[UtteranceResult]:
+    """The answers to what could be read; where a batch fails, each alone, so that one does not cost the others."""
+    if not readable:
+        return []
+    waveforms = [waveform for _, waveform in readable]
+    started = time.perf_counter()
+    try:
+        answers = _transcripts(transcriber, waveforms, task)
+    except (AudioError, AnswerError) as error:
+        if len(readable) > 1:
+            return [result for one in readable for result in _ask(transcriber, [one], task)]
+        return [result_of(readable[0][0], problem=str(error))]
+    wall_seconds = time.perf_counter() - started
+    num_samples = sum(len(waveform) for waveform in waveforms)
+    return [
+        result_of(
+            _with_noise_level(utterance, waveform),
+            hypothesis=answer.text,
+            draft=answer.draft,
+            duration=samples_to_seconds(len(waveform)),
+            wall_seconds=wall_seconds * len(waveform) / num_samples,
+            words=_word_rows(answer) if "words" in utterance.extra else (),  # else nothing to compare them with
+        )
+        for (utterance, waveform), answer in zip(readable, answers, strict=True)
+    ]
 
 
-def _result(utterance: Utterance, *, hypothesis: str = "", draft: str = "", problem: str = "") -> UtteranceResult:
-    return UtteranceResult(
-        id=utterance.id, reference=utterance.text, hypothesis=hypothesis, draft=draft, problem=problem
-    )
+def _with_noise_level(utterance: Utterance, waveform: Waveform) -> Utterance:
+    """The utterance with its signal-to-noise ratio, for the report; the manifest's own if it has one."""
+    return replace(utterance, extra={SNR_KEY: estimate_snr_db(waveform)} | utterance.extra)
 
 
-def _json_line(row: dict[str, str]) -> str:
-    return json.dumps(row, ensure_ascii=False) + "\n"
+def _transcripts(transcriber: BatchTranscriber, waveforms: Sequence[Waveform], task: str) -> list[Transcript]:
+    if task == TRANSCRIBE:
+        return transcriber.transcribe_batch(waveforms)
+    if not isinstance(transcriber, Responder):
+        raise AnswerError(f"{type(transcriber).__name__} can only transcribe; the manifest asks for '{task}'")
+    return [Transcript(text=text, segments=(), duration=0.0) for text in transcriber.respond_batch(waveforms, task)]
+
+
+def _word_rows(transcript: Transcript) -> list[dict[str, Any]]:
+    """Times of the words, where the system gives them."""
+    return [{"word": word.text, "start": word.start, "end": word.end} for word in transcript.words]

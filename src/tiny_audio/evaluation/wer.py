@@ -1,18 +1,23 @@
-"""Word error rate of a corpus, from summed counts and with the kinds of error apart.
+"""Errors of a corpus, from summed counts and with the kinds of error apart; and which word became which.
 
-Counting only: which texts to compare is `evaluate`'s business. The alignment is kaldialign's, the one that Kaldi and
-icefall report; each of substitution, deletion and insertion costs 1.
+Counting and aligning only: which texts to compare, and by which rules, is `scoring`'s business. The alignment is
+kaldialign's, the one that Kaldi and icefall report; each of substitution, deletion and insertion costs 1. The number of
+errors is that of every other tool; where several alignments are equally short, another tool may call a substitution and
+its neighbour a deletion and an insertion.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from tiny_audio.text.normalizers import normalize_english
 
+WordPair = tuple[str | None, str | None]
+"""(word that was said, word that was understood); None on the side that has none."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class ErrorCounts:
-    """Words by what became of them; add two of these to pool two corpora."""
+    """Words (or characters) by what became of them; add two of these to pool two corpora."""
 
     hits: int = 0
     substitutions: int = 0
@@ -30,13 +35,18 @@ class ErrorCounts:
         return self.substitutions + self.deletions + self.insertions
 
     @property
-    def wer(self) -> float:
+    def rate(self) -> float:
         """Errors per reference word, a fraction that insertions can take above 1.
 
         Without any reference word it is 0.0 if nothing was inserted either, else the number of inserted words (as if
         there were one reference word): finite, and never hiding invented text.
         """
         return self.errors / max(self.reference_words, 1)
+
+    @property
+    def wer(self) -> float:
+        """The rate, where words are counted."""
+        return self.rate
 
     def __add__(self, other: "ErrorCounts") -> "ErrorCounts":
         return ErrorCounts(
@@ -45,6 +55,11 @@ class ErrorCounts:
             deletions=self.deletions + other.deletions,
             insertions=self.insertions + other.insertions,
         )
+
+
+def pool(counts: Iterable[ErrorCounts]) -> ErrorCounts:
+    """The sum of all counts."""
+    return sum(counts, start=ErrorCounts())
 
 
 def count_errors(
@@ -65,13 +80,22 @@ def count_errors(
     if len(references) != len(hypotheses):
         raise ValueError(f"{len(references)} references, {len(hypotheses)} hypotheses; expected one hypothesis each")
     pairs = zip(references, hypotheses, strict=True)
-    return sum((_align(normalize(ref).split(), normalize(hyp).split()) for ref, hyp in pairs), start=ErrorCounts())
+    return pool(count_differences(normalize(ref).split(), normalize(hyp).split()) for ref, hyp in pairs)
 
 
-def _align(reference: list[str], hypothesis: list[str]) -> ErrorCounts:
+def count_differences(
+    reference: Sequence[str], hypothesis: Sequence[str], *, merge_compounds: bool = False
+) -> ErrorCounts:
+    """Counts of two sequences: lists of words, or texts, which are sequences of characters.
+
+    Args:
+        reference: what was said.
+        hypothesis: what was understood.
+        merge_compounds: neighbouring words of one side that together spell one word of the other are no error.
+    """
     import kaldialign
 
-    distance = kaldialign.edit_distance(reference, hypothesis)
+    distance = kaldialign.edit_distance(reference, hypothesis, merge_compounds=merge_compounds)
     substitutions, deletions = int(distance["sub"]), int(distance["del"])
     return ErrorCounts(
         hits=len(reference) - substitutions - deletions,
@@ -79,3 +103,14 @@ def _align(reference: list[str], hypothesis: list[str]) -> ErrorCounts:
         deletions=deletions,
         insertions=int(distance["ins"]),
     )
+
+
+def align_words(
+    reference: Sequence[str], hypothesis: Sequence[str], *, merge_compounds: bool = False
+) -> tuple[WordPair, ...]:
+    """The pairs behind `count_differences`, in order; the parts of a merged compound stand together, with a space."""
+    import kaldialign
+
+    # An empty word never comes out of a split at whitespace, so it can stand for "no word".
+    pairs = kaldialign.align(reference, hypothesis, "", merge_compounds=merge_compounds)
+    return tuple((said or None, understood or None) for said, understood in pairs)

@@ -1,0 +1,93 @@
+"""What an evaluation asks of a recogniser, and how one is named on the command line."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+from tiny_audio.audio.timebase import samples_to_seconds
+from tiny_audio.inference.results import Transcript
+from tiny_audio.types import Waveform
+
+
+class BatchTranscriber(Protocol):
+    """Anything that turns speech into text; `inference.transcriber.Transcriber` is one."""
+
+    def transcribe_batch(self, waveforms: Sequence[Waveform]) -> list[Transcript]:
+        """One transcript for each waveform of any length, in order.
+
+        Raises:
+            AudioError: a waveform cannot be used.
+            AnswerError: the system gave no answer; other utterances may still get one.
+        """
+
+
+@runtime_checkable
+class Responder(Protocol):
+    """A system that can do more than transcribe."""
+
+    def respond_batch(self, waveforms: Sequence[Waveform], task: str) -> list[str]:
+        """One answer for each waveform to a task such as `emotion` or `describe`."""
+
+
+def build_system(name: str) -> BatchTranscriber:
+    """The system of that name, ready to transcribe.
+
+    A name is one of the weights store (`whisper-base`, `whisper-tiny.en`), a kind and a model (`faster-whisper:base`,
+    `hf:facebook/wav2vec2-base-960h`), the URL of a server that speaks OpenAI's protocol (`http://localhost:8000/v1`, a
+    model behind `#`), or else a checkpoint of ours.
+
+    Raises:
+        TinyAudioError: there is no such system, or something that it needs is missing.
+    """
+    kind = name.partition(":")[0]
+    return _KINDS.get(kind, _checkpoint)(name)
+
+
+def plain_transcript(text: str, waveform: Waveform) -> Transcript:
+    """A transcript of a system that gives nothing but text, on one line."""
+    return Transcript(text=" ".join(text.split()), segments=(), duration=samples_to_seconds(len(waveform)))
+
+
+def _checkpoint(name: str) -> BatchTranscriber:
+    from tiny_audio.inference.transcriber import Transcriber
+
+    return Transcriber.from_pretrained(name)
+
+
+def _whisper(name: str) -> BatchTranscriber:
+    from tiny_audio.evaluation.systems.whisper import PlainWhisper
+
+    return PlainWhisper(name)
+
+
+def _faster_whisper(name: str) -> BatchTranscriber:
+    from tiny_audio.evaluation.systems.faster_whisper import FasterWhisper
+
+    return FasterWhisper(name.partition(":")[2])
+
+
+def _hugging_face(name: str) -> BatchTranscriber:
+    from tiny_audio.evaluation.systems.hugging_face import HuggingFacePipeline
+
+    return HuggingFacePipeline(name.partition(":")[2])
+
+
+def _openai_url(name: str) -> BatchTranscriber:
+    from tiny_audio.evaluation.systems.openai_url import OpenAIServer
+
+    return OpenAIServer(name)
+
+
+_KINDS: dict[str, Callable[[str], BatchTranscriber]] = {
+    "whisper-base": _whisper,
+    "whisper-tiny.en": _whisper,
+    "faster-whisper": _faster_whisper,
+    "hf": _hugging_face,
+    "http": _openai_url,
+    "https": _openai_url,
+}
+
+
+def is_predictions(name: str) -> bool:
+    """Whether a name means stored answers and not a system: a file of JSON lines."""
+    return Path(name).suffix == ".jsonl"

@@ -1,0 +1,42 @@
+import pytest
+
+from tiny_audio.evaluation.labels import NO_LABEL, score_labels
+
+LABELS = ["male", "female", "happy", "very happy"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "given"),
+    [
+        ("Male.", "male"),
+        ("FEMALE", "female"),
+        ("This is a female speaker.", "female"),
+        ("the speaker is very happy", "very happy"),
+        ("males", NO_LABEL),
+        ("a man", NO_LABEL),
+        ("male or female", NO_LABEL),
+        ("", NO_LABEL),
+    ],
+)
+def test_an_answer_gives_the_one_label_that_it_holds_as_whole_words(answer, given):
+    score = score_labels("describe", LABELS, [answer] * len(LABELS))
+
+    assert {said for _, said in score.confusions} == {given}
+
+
+def test_accuracy_is_the_share_of_right_answers_and_confusions_add_up():
+    score = score_labels("emotion", ["Happy", "happy", "sad", "sad"], ["happy", "sad", "sad", "no idea"])
+
+    assert score.accuracy == 0.5
+    assert score.labels == ("happy", "sad")
+    assert score.confusions == {
+        ("happy", "happy"): 1,
+        ("happy", "sad"): 1,
+        ("sad", "sad"): 1,
+        ("sad", NO_LABEL): 1,
+    }
+    assert score.num_answers == 4
+
+
+def test_no_answers_are_no_accuracy():
+    assert score_labels("emotion", [], []).accuracy == 0.0
