@@ -18,8 +18,8 @@ from tiny_audio.text.prompts import encode_transcript
 from tiny_audio.training.config import MaskConfig, OptimConfig, TrainConfig
 from tiny_audio.training.examples import training_examples
 from tiny_audio.training.loop import run_loop
-from tiny_audio.training.objectives import SpeechLLMObjective
 from tiny_audio.training.run_directory import RunDirectory
+from tiny_audio.training.speech_llm_objective import SpeechLLMObjective
 from tiny_models import TINY_CONFIG, WORDS, tiny_asr_model, word_tokenizer
 
 TOKENIZER = word_tokenizer()
@@ -162,10 +162,9 @@ def test_infeasible_utterances_are_counted_and_left_out(tmp_path: Path):
         writer.add(frames, id="fits", duration=0.16, text="one two", speaker="")
         writer.add(frames, id="too-long", duration=0.16, text="one two three", speaker="")
         writer.add(frames, id="repeats", duration=0.16, text="one one", speaker="")
-    model = build_objective().model
-    examples, infeasible = training_examples([f"{tmp_path / 'cache'}*2"], tmp_path, model)
+    examples, infeasible = training_examples([f"{tmp_path / 'cache'}*2"], tmp_path, build_objective())
     assert [example.utterance.id for example in examples] == ["fits", "fits"]
-    assert [(item.id, item.audio_tokens, item.needed) for item in infeasible] == [("too-long", 2, 3), ("repeats", 2, 3)]
+    assert [(item.id, item.ctc_frames, item.needed) for item in infeasible] == [("too-long", 2, 3), ("repeats", 2, 3)]
 
 
 def test_another_configuration_is_refused_in_the_same_folder(tmp_path: Path, cache: FeatureCache):

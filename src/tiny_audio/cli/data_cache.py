@@ -24,6 +24,8 @@ def run(args: argparse.Namespace) -> int:
     import torch
 
     from tiny_audio.data.manifest import read_manifest
+    from tiny_audio.errors import ConfigError
+    from tiny_audio.models.asr_config import ASRConfig
     from tiny_audio.models.encoders.build import build_encoder, encoder_fingerprint
     from tiny_audio.recipes import build_recipe
     from tiny_audio.training.feature_extraction import cache_features
@@ -31,7 +33,10 @@ def run(args: argparse.Namespace) -> int:
     if args.threads:
         torch.set_num_threads(args.threads)
     utterances = [utterance for manifest in args.manifest for utterance in read_manifest(manifest)]
-    config = build_recipe(args.recipe).model.encoder
+    model = build_recipe(args.recipe).model
+    if not isinstance(model, ASRConfig):
+        raise ConfigError([f"recipe '{args.recipe}' trains its encoder, so there is nothing to store"])
+    config = model.encoder
     report = cache_features(
         utterances,
         build_encoder(config),

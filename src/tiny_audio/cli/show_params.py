@@ -34,12 +34,15 @@ def run(args: argparse.Namespace) -> int:
         print(json.dumps({"components": components, "total": overall.total, "trainable": overall.trainable}, indent=1))
         return 0
     claims = CHAPTER_CLAIMS.get(args.model, {}) if args.as_seed else {}
+    rule = "=" * 50
     for name, count in [*counts.items(), ("overall", overall)]:
-        print(f"{titles.get(name, 'OVERALL MODEL')}\n{'=' * 50}")
+        is_overall = name == "overall"
+        print(f"{rule}\nOVERALL MODEL\n{rule}" if is_overall else f"{titles[name]}\n{rule}")
         print(f"  Total params:      {count.total:>15,}")
         print(f"  Trainable params:  {count.trainable:>15,}")
         print(f"  Frozen params:     {count.frozen:>15,}")
-        print(f"  Trainable:         {100 * count.trainable / max(count.total, 1):>14.2f}%")
+        share = 100 * count.trainable / max(count.total, 1)
+        print(f"  {'Efficiency:' if is_overall else 'Trainable: '}        {share:>14.2f}%")
         for claim in claims.get(name, ()):
             print(f"  The chapter says:  {claim.said}\n    {claim.reason}")
         print()

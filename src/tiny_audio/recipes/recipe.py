@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from tiny_audio.errors import UnknownNameError
-from tiny_audio.training.config import TrainConfig
+from tiny_audio.training.config import CTCSystem, TrainConfig
 
 if TYPE_CHECKING:
     from tiny_audio.models.asr_config import ASRConfig
@@ -18,7 +18,7 @@ class Recipe:
 
     name: str
     summary: str
-    model: "ASRConfig"
+    model: "ASRConfig | CTCSystem"
     """After all stages."""
     stages: Mapping[str, TrainConfig] = field(default_factory=dict)
     """What `tiny-audio train STAGE --recipe NAME` runs, in this order."""
@@ -37,13 +37,37 @@ class Recipe:
 
     def titles(self) -> dict[str, str]:
         """A headline for each component."""
+        if isinstance(self.model, CTCSystem):
+            name = f"AuT-{self.model.preset.capitalize()}"
+            return {
+                "encoder": f"ENCODER ({name})",
+                "projector": "PROJECTOR (linear, to the width of a Thinker)",
+                "ctc_head": f"CTC HEAD ({self.model.num_units} {self.model.units.upper()} units and the blank)",
+            }
         return component_titles(self.model)
 
     def count_parameters(self) -> dict[str, "ParameterCount"]:
         """Parameters of each component at full size; nothing is downloaded and no memory filled."""
         from tiny_audio.models.modules import count_parameters
 
+        if isinstance(self.model, CTCSystem):
+            return _count_ctc(self.model)
         return count_parameters(self.model)
+
+
+def _count_ctc(system: CTCSystem) -> dict[str, "ParameterCount"]:
+    """The chapter's encoder and projector, and the head that trains the encoder."""
+    from tiny_audio.models.encoders.aut import AuTEncoder, aut_preset
+    from tiny_audio.models.modules import ParameterCount
+
+    table = AuTEncoder(aut_preset(system.preset)).parameter_table()
+    num_outputs = system.head_upsample * (system.num_units + 1)
+    sizes = {
+        "encoder": table["total"] - table["projector"],
+        "projector": table["projector"],
+        "ctc_head": (aut_preset(system.preset).dim + 1) * num_outputs,
+    }
+    return {name: ParameterCount(total=size, trainable=size) for name, size in sizes.items()}
 
 
 _FAMILIES = {"whisper": "Whisper", "hubert": "HuBERT", "wav2vec2": "wav2vec 2.0", "wavlm": "WavLM", "aut": "AuT"}
@@ -64,7 +88,8 @@ def component_titles(config: "ASRConfig") -> dict[str, str]:
 
 
 def training_memory(counts: Mapping[str, "ParameterCount"]) -> int:
-    """Bytes of weights and optimizer: 2 a frozen parameter (bfloat16), 16 a trained one (float32 weight, gradient and
-    AdamW's two moments). Activations come on top.
+    """Bytes of weights and optimizer; activations come on top.
+
+    2 a frozen parameter (bfloat16), 16 a trained one (float32 weight, gradient and AdamW's two moments).
     """
     return sum(2 * count.frozen + 16 * count.trainable for count in counts.values())

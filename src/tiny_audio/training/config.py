@@ -9,7 +9,7 @@ from tiny_audio.errors import ConfigError, UnknownNameError
 from tiny_audio.models.asr_config import ASRConfig
 from tiny_audio.types import Seconds
 
-Objective = Literal["align", "correct", "speech_llm"]
+Objective = Literal["align", "correct", "speech_llm", "ctc"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,13 +41,28 @@ class MaskConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CTCSystem:
+    """An AuT encoder with a CTC head, and the units that it writes."""
+
+    preset: str = "tiny"
+    """Sizes: `tiny` or `small`."""
+    units: Literal["bpe", "char"] = "bpe"
+    """Trained on the training transcripts; characters need `head_upsample` 2."""
+    num_units: int = 256
+    """Of `bpe`."""
+    head_upsample: int = 1
+    """CTC frames for each encoder frame."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrainConfig:
     """One run."""
 
     objective: Objective
     """`align`: CTC on the projector, no language model in memory. `correct`: the language model's loss beside the CTC.
-    `speech_llm`: the language model's loss alone, for a projector that is not aligned."""
-    model: ASRConfig = field(default_factory=lambda: ASRConfig(draft_only=True))
+    `speech_llm`: the language model's loss alone, for a projector that is not aligned. `ctc`: an AuT encoder from
+    scratch."""
+    model: ASRConfig | CTCSystem = field(default_factory=lambda: ASRConfig(draft_only=True))
     """What is trained; `init` replaces all but the dropout, the adapters, and whether there is a language model."""
     train: tuple[str, ...] = ()
     """Feature caches or manifests; `path*3` shows one three times an epoch."""
@@ -75,12 +90,15 @@ class TrainConfig:
         problems = []
         if self.objective not in get_args(Objective):
             problems.append(f"objective is '{self.objective}'; expected one of {list(get_args(Objective))}")
-        if self.model.projector.aligned == (self.objective == "speech_llm"):
-            wanted = "false" if self.model.projector.aligned else "true"
-            problems.append(f"objective '{self.objective}' needs model.projector.aligned={wanted}")
-        if self.model.draft_only != (self.objective == "align"):
-            wanted = "false" if self.model.draft_only else "true"
-            problems.append(f"objective '{self.objective}' needs model.draft_only={wanted}")
+        if isinstance(self.model, CTCSystem) != (self.objective == "ctc"):
+            problems.append(f"objective '{self.objective}' is not for this model; choose another recipe")
+        elif isinstance(self.model, ASRConfig):
+            if self.model.projector.aligned == (self.objective == "speech_llm"):
+                wanted = "false" if self.model.projector.aligned else "true"
+                problems.append(f"objective '{self.objective}' needs model.projector.aligned={wanted}")
+            if self.model.draft_only != (self.objective == "align"):
+                wanted = "false" if self.model.draft_only else "true"
+                problems.append(f"objective '{self.objective}' needs model.draft_only={wanted}")
         if self.optim.max_steps <= 0 and self.optim.epochs <= 0:
             problems.append("optim.max_steps and optim.epochs are both 0; set one")
         problems += [

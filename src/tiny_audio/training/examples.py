@@ -14,11 +14,10 @@ from tiny_audio.data.manifest import read_manifest
 from tiny_audio.data.stream import Batch, CachedExample, RecordedExample, TrainingExample, collate
 from tiny_audio.errors import ConfigError
 from tiny_audio.models.asr_config import EncoderConfig
-from tiny_audio.models.asr_model import ASRModel
 from tiny_audio.models.ctc import frames_needed
 from tiny_audio.models.encoders.build import build_encoder, encoder_fingerprint
-from tiny_audio.text.prompts import encode_transcript
 from tiny_audio.training.feature_extraction import cache_features
+from tiny_audio.training.objective import Objective
 
 _VALIDATION_BATCH = 16
 
@@ -27,10 +26,10 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class Infeasible:
-    """An utterance that CTC cannot align: it has fewer audio tokens than its labels need."""
+    """An utterance that CTC cannot align: it has fewer frames than its labels need."""
 
     id: str
-    audio_tokens: int
+    ctc_frames: int
     needed: int
     text: str
 
@@ -60,7 +59,7 @@ def open_cache(path: Path, run_folder: Path, config: EncoderConfig) -> FeatureCa
 
 
 def training_examples(
-    sources: Iterable[str], run_folder: Path, model: ASRModel
+    sources: Iterable[str], run_folder: Path, objective: Objective
 ) -> tuple[list[TrainingExample], list[Infeasible]]:
     """All feasible examples of `path` or `path*times` sources, and the infeasible ones.
 
@@ -73,14 +72,11 @@ def training_examples(
         name, _, times = source.partition("*")
         if times and not times.isdigit():
             raise ConfigError([f"train is '{source}'; expected path or path*times, such as {name}*3"])
-        for example in _examples(Path(name), run_folder, model):
-            audio_tokens = int(model.projector.output_lengths(torch.tensor([example.num_frames])))
-            needed = frames_needed(example.labels) if model.is_aligned else 0
-            if audio_tokens < needed:
+        for example in _examples(Path(name), run_folder, objective):
+            available, needed = objective.ctc_frames(example.num_frames), frames_needed(example.labels)
+            if available is not None and available < needed:
                 utterance = example.utterance
-                infeasible.append(
-                    Infeasible(id=utterance.id, audio_tokens=audio_tokens, needed=needed, text=utterance.text)
-                )
+                infeasible.append(Infeasible(id=utterance.id, ctc_frames=available, needed=needed, text=utterance.text))
                 continue
             examples += [example] * (int(times) if times else 1)
     if not examples:
@@ -88,24 +84,24 @@ def training_examples(
     return examples, infeasible
 
 
-def _examples(path: Path, run_folder: Path, model: ASRModel) -> Iterator[TrainingExample]:
+def _examples(
+    path: Path, run_folder: Path, objective: Objective, *, labelled: bool = True
+) -> Iterator[TrainingExample]:
     """The utterances of a source: encoder output where the encoder is frozen, else recordings."""
-    if model.encoder is None:
-        cache = open_cache(path, run_folder, model.config.encoder)
+
+    def labels(text: str) -> tuple[int, ...]:
+        return objective.labels(text) if labelled else ()
+
+    encoder = objective.encoder
+    if isinstance(encoder, EncoderConfig):
+        cache = open_cache(path, run_folder, encoder)
         for cached in cache:
-            yield CachedExample(cache=cache, utterance=cached, labels=_labels(model, cached.text))
+            yield CachedExample(cache=cache, utterance=cached, labels=labels(cached.text))
         return
     for utterance in read_manifest(path):
         num_samples = torch.tensor([seconds_to_samples(utterance.duration)])
-        yield RecordedExample(
-            utterance=utterance,
-            num_frames=int(model.encoder.output_lengths(num_samples)),
-            labels=_labels(model, utterance.text),
-        )
-
-
-def _labels(model: ASRModel, text: str) -> tuple[int, ...]:
-    return tuple(encode_transcript(model.tokenizer, text)) if text.strip() else ()
+        num_frames = int(encoder.output_lengths(num_samples))
+        yield RecordedExample(utterance=utterance, num_frames=num_frames, labels=labels(utterance.text))
 
 
 def report_infeasible(infeasible: Sequence[Infeasible], total: int, path: Path) -> None:
@@ -122,9 +118,9 @@ def report_infeasible(infeasible: Sequence[Infeasible], total: int, path: Path) 
     )
 
 
-def validation_batches(source: str, run_folder: Path, model: ASRModel, *, max_utterances: int) -> list[Batch]:
+def validation_batches(source: str, run_folder: Path, objective: Objective, *, max_utterances: int) -> list[Batch]:
     """Evenly spaced utterances of a cache or manifest."""
-    examples = list(_examples(Path(source), run_folder, model))
+    examples = list(_examples(Path(source), run_folder, objective, labelled=False))
     step = max(len(examples) / max_utterances, 1.0)
     chosen = [examples[int(position * step)] for position in range(min(len(examples), max_utterances))]
     chosen.sort(key=lambda example: example.num_frames)

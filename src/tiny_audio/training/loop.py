@@ -12,17 +12,21 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from tiny_audio.data.manifest import read_manifest
 from tiny_audio.data.stream import Batch, BatchStream, TrainingExample
 from tiny_audio.errors import ConfigError
 from tiny_audio.evaluation.wer import count_errors
+from tiny_audio.models.asr_config import ASRConfig
 from tiny_audio.models.asr_model import ASRModel
 from tiny_audio.models.checkpoint import load_trained_state, read_checkpoint, trained_state
 from tiny_audio.models.modules import build_modules
 from tiny_audio.models.precision import autocast, has_fast_bfloat16
-from tiny_audio.training.config import OptimConfig, TrainConfig
+from tiny_audio.training.config import CTCSystem, OptimConfig, TrainConfig
+from tiny_audio.training.ctc_objective import build_ctc_objective
 from tiny_audio.training.examples import report_infeasible, training_examples, validation_batches
-from tiny_audio.training.objectives import Objective, SpeechLLMObjective
+from tiny_audio.training.objective import Objective
 from tiny_audio.training.run_directory import RunDirectory
+from tiny_audio.training.speech_llm_objective import SpeechLLMObjective
 
 LOG_EVERY = 20
 
@@ -36,12 +40,12 @@ def train(config: TrainConfig, output_dir: Path) -> RunDirectory:
         ConfigError: nothing to train on, no checkpoint to start from, or the folder holds another run.
     """
     run = RunDirectory(output_dir, config)
-    objective = build_objective(config)
-    examples, infeasible = training_examples(config.train, run.path, objective.model)
+    objective = build_objective(config, run.path)
+    examples, infeasible = training_examples(config.train, run.path, objective)
     report_infeasible(infeasible, len(examples) + len(infeasible), run.path / "infeasible.jsonl")
     validation = {
         validation_name(source): validation_batches(
-            source, run.path, objective.model, max_utterances=config.max_validation_utterances
+            source, run.path, objective, max_utterances=config.max_validation_utterances
         )
         for source in config.validation
     }
@@ -60,7 +64,7 @@ def run_loop(
 
     Randomness (masks, dropout) is drawn anew from (seed, step): a resumed run equals an uninterrupted one.
     """
-    max_batch_frames = int(config.optim.max_batch_duration * config.model.encoder.frame_rate)
+    max_batch_frames = int(config.optim.max_batch_duration * objective.frame_rate)
     stream = BatchStream(examples, max_batch_frames=max_batch_frames, seed=config.seed)
     max_steps = config.optim.max_steps or round(config.optim.epochs * stream.batches_per_epoch())
     logger.info(
@@ -128,12 +132,16 @@ def validation_name(source: str) -> str:
     return "/".join(Path(source).with_suffix("").parts[-2:])
 
 
-def build_objective(config: TrainConfig) -> SpeechLLMObjective:
-    """Modules of the run, with the weights of `config.init` when it names a checkpoint.
+def build_objective(config: TrainConfig, run_folder: Path) -> Objective:
+    """Modules of the run, with the weights of `config.init` when it names a checkpoint."""
+    if isinstance(config.model, CTCSystem):
+        texts = (utterance.text for source in config.train for utterance in read_manifest(source.partition("*")[0]))
+        return build_ctc_objective(config.model, texts, run_folder, mask=config.mask, init=config.init)
+    return _build_speech_llm_objective(config, config.model)
 
-    The encoder is built only where it is trained; else its output comes from a feature cache.
-    """
-    asr_config = config.model
+
+def _build_speech_llm_objective(config: TrainConfig, asr_config: ASRConfig) -> SpeechLLMObjective:
+    """The encoder is built only where it is trained; else its output comes from a feature cache."""
     initial: dict[str, Tensor] = {}
     if config.init is not None:
         found, initial = read_checkpoint(config.init)

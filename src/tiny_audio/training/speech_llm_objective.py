@@ -1,68 +1,27 @@
-"""What a step of training makes smaller.
+"""Training a projector and a language model's adapters: CTC, the language model's loss, or both.
 
 Shapes: B batch, T encoder frames, D encoder width, A audio tokens, E LLM width, V vocabulary.
 """
 
-from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from tiny_audio.data.stream import Batch
 from tiny_audio.inference.recognizer import Hypothesis, Recognizer
+from tiny_audio.models.asr_config import EncoderConfig
 from tiny_audio.models.asr_model import ASRModel
 from tiny_audio.models.checkpoint import load_trained_state, save_checkpoint, trained_state
 from tiny_audio.models.ctc import ctc_loss
+from tiny_audio.models.encoders.encoder import Encoder
 from tiny_audio.models.precision import has_fast_bfloat16
 from tiny_audio.models.projectors.aligned import Projected
+from tiny_audio.text.prompts import encode_transcript
 from tiny_audio.training.config import MaskConfig, TrainConfig
+from tiny_audio.training.objective import Objective, StepOutput
 from tiny_audio.training.vocabulary import VocabularySampler
-
-
-@dataclass(frozen=True, kw_only=True)
-class StepOutput:
-    """The loss to go down and what to log."""
-
-    loss: Tensor
-    metrics: dict[str, float]
-
-
-class Objective(nn.Module, ABC):
-    """A model in training, as the loop sees it."""
-
-    device: torch.device
-    has_draft: bool = False
-    """Whether its hypotheses have drafts that differ from their texts."""
-
-    @abstractmethod
-    def forward(self, batch: Batch, generator: torch.Generator) -> StepOutput:
-        """Loss of one batch; the generator draws the masks."""
-
-    @abstractmethod
-    def transcribe(self, batch: Batch) -> Sequence[Hypothesis]:
-        """Texts and drafts of a batch, as the model in its present state would give them."""
-
-    @abstractmethod
-    def trained_state(self) -> dict[str, Tensor]:
-        """The trained tensors by name."""
-
-    @abstractmethod
-    def load_trained_state(self, state: dict[str, Tensor]) -> None:
-        """Copy tensors of `trained_state` into the model."""
-
-    @abstractmethod
-    def save(self, folder: Path) -> None:
-        """Write a checkpoint that can be transcribed with."""
-
-    def prepare(self, labels: Iterable[Sequence[int]], config: TrainConfig) -> None:
-        """Look at the labels of all examples once, before the first step."""
-
-    def is_main(self, name: str) -> bool:
-        """Whether a parameter learns at the main rate, not at that of an adapted part."""
-        return True
 
 
 class SpeechLLMObjective(Objective):
@@ -75,6 +34,7 @@ class SpeechLLMObjective(Objective):
         self.ctc_weight = ctc_weight if model.speech_llm is not None else 1.0
         self.sampler: VocabularySampler | None = None
         self.device = model.table_VE.device
+        self.frame_rate = model.config.encoder.frame_rate
         self.has_draft = model.is_aligned and model.speech_llm is not None
         fast = model.table_VE.bfloat16() if has_fast_bfloat16(self.device) else model.table_VE
         self.register_buffer("fast_table_VE", fast.detach(), persistent=False)
@@ -83,7 +43,7 @@ class SpeechLLMObjective(Objective):
     def forward(self, batch: Batch, generator: torch.Generator) -> StepOutput:
         """Loss of one batch; the generator draws the masks."""
         encoder_BTD, lengths_B = self._encoder_output(batch)
-        encoder_BTD = mask_frames(encoder_BTD, lengths_B, self.mask, generator, self.model.config.encoder.frame_rate)
+        encoder_BTD = mask_frames(encoder_BTD, lengths_B, self.mask, generator, self.frame_rate)
         projected = self.model.projector(encoder_BTD, lengths_B)
         lengths_B = self.model.projector.output_lengths(lengths_B)
         loss = torch.zeros((), device=self.device)
@@ -102,6 +62,19 @@ class SpeechLLMObjective(Objective):
             loss = loss + auxiliary_loss
             metrics["auxiliary_loss"] = auxiliary_loss.item()
         return StepOutput(loss=loss, metrics={"loss": loss.item(), **metrics})
+
+    @property
+    def encoder(self) -> Encoder | EncoderConfig:
+        """The model's own where it is trained."""
+        return self.model.encoder or self.model.config.encoder
+
+    def labels(self, text: str) -> tuple[int, ...]:
+        """Tokens of the language model."""
+        return tuple(encode_transcript(self.model.tokenizer, text)) if text.strip() else ()
+
+    def ctc_frames(self, num_frames: int) -> int | None:
+        """Audio tokens of an aligned projector."""
+        return int(self.model.projector.output_lengths(torch.tensor([num_frames]))) if self.model.is_aligned else None
 
     def _encoder_output(self, batch: Batch) -> tuple[Tensor, Tensor]:
         if not batch.waveforms:
