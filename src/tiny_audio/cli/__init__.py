@@ -20,15 +20,18 @@ from tiny_audio.errors import TinyAudioError
 # Name, module and help line of each verb; literal, so that `--help` imports none of them.
 VERBS: dict[str, tuple[str, str]] = {
     "transcribe": ("tiny_audio.cli.transcribe", "turn speech in audio files into text"),
-    "eval": ("tiny_audio.cli.eval", "word error rate of a model on a manifest"),
+    "listen": ("tiny_audio.cli.listen", "turn live speech into text, from a microphone or a pipe"),
+    "eval": ("tiny_audio.cli.eval", "word error rate of models on a set, with intervals"),
     "train": ("tiny_audio.cli.train", "train a recogniser: align (CTC), then correct (language model)"),
+    "recipes": ("tiny_audio.cli.recipes", "list the systems that can be built and trained"),
+    "show params": ("tiny_audio.cli.show_params", "parameters of each component: total, trained, frozen"),
     "weights": ("tiny_audio.cli.weights", "fetch, verify and list the frozen weights"),
     "data synth": ("tiny_audio.cli.data_synth", "make training speech from text with synthetic voices"),
     "data texts": ("tiny_audio.cli.data_texts", "write made-up sentences: commands, numbers, names, questions"),
     "data label": ("tiny_audio.cli.data_label", "write transcripts of recordings with a teacher model"),
     "data cache": ("tiny_audio.cli.data_cache", "store the encoder output of a manifest, for fast training"),
 }
-GROUPS = {"data": "make and prepare training data"}
+GROUPS = {"data": "make and prepare training data", "show": "look into a model"}
 """Help lines of the groups, the first words of two-word verbs."""
 
 

@@ -3,12 +3,13 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from tiny_audio.models.words import Word
 from tiny_audio.types import Seconds
 
 
 @dataclass(frozen=True, kw_only=True)
 class Segment:
-    """One stretch of the audio and its text; the segments of a transcript cover the audio in order."""
+    """One stretch of the audio and its text; the segments of a transcript follow one another without overlap."""
 
     id: int
     start: Seconds
@@ -18,6 +19,14 @@ class Segment:
     """What the CTC alone understood, before the language model."""
     no_speech: bool = False
     """Nothing in this stretch is speech; the text is empty."""
+    avg_logprob: float | None = None
+    """Mean natural-log probability of a token; None where the model does not say."""
+    no_speech_prob: float | None = None
+    """How sure the model is that nobody speaks."""
+    flagged: bool = False
+    """The text is doubtful: a loop was cut, or draft and language model disagree."""
+    words: tuple[Word, ...] = ()
+    """With times in the audio; empty where the model knows none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,8 +36,10 @@ class Transcript:
     text: str
     segments: tuple[Segment, ...]
     duration: Seconds
-    """Length of the audio."""
+    """Length of the audio that could be decoded."""
     language: str = "en"
+    warnings: tuple[str, ...] = ()
+    """What was wrong with the audio."""
 
     @property
     def draft(self) -> str:
@@ -40,11 +51,24 @@ class Transcript:
         """Whether no segment holds speech."""
         return all(segment.no_speech for segment in self.segments)
 
+    @property
+    def words(self) -> tuple[Word, ...]:
+        """Those of all segments."""
+        return tuple(word for segment in self.segments for word in segment.words)
+
     def to_dict(self) -> dict[str, Any]:
         """Plain types for JSON, with the names that Whisper's JSON uses: text, language, duration, segments."""
         return {
             "text": self.text,
             "language": self.language,
             "duration": self.duration,
+            "no_speech": self.no_speech,
+            "warnings": list(self.warnings),
             "segments": [asdict(segment) for segment in self.segments],
         }
+
+
+def join_segments(segments: tuple[Segment, ...], *, duration: Seconds, warnings: tuple[str, ...] = ()) -> Transcript:
+    """The transcript that consists of these segments."""
+    text = " ".join(segment.text for segment in segments if segment.text)
+    return Transcript(text=text, segments=segments, duration=duration, warnings=warnings)

@@ -1,23 +1,36 @@
-"""From any audio to a transcript: load, cut, skip silence, batch, run the model, join.
+"""From any audio to a transcript: decode, find speech, cut, batch, run the model, join; the length costs no memory.
 
 Knows the model only as something that turns short waveforms into hypotheses; importing this file imports no torch.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from inspect import signature
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
 
-from tiny_audio.audio.io import MIN_DURATION, load_audio
-from tiny_audio.audio.timebase import samples_to_seconds
-from tiny_audio.audio.vad import is_silent
-from tiny_audio.errors import AudioError
-from tiny_audio.inference.longform import Chunk, plan_chunks
-from tiny_audio.inference.results import Segment, Transcript
+from tiny_audio.audio.io import MIN_DURATION, Channel, open_audio
+from tiny_audio.audio.timebase import SAMPLE_RATE, samples_to_seconds, seconds_to_samples
+from tiny_audio.audio.vad import Detector, VadOptions
+from tiny_audio.errors import AudioError, ConfigError, UnknownNameError
+from tiny_audio.inference.batching import run_in_batches
+from tiny_audio.inference.longform import Chunk, cut_into_chunks, load_detector
+from tiny_audio.inference.results import Segment, Transcript, join_segments
 from tiny_audio.types import Seconds, Waveform
+
+if TYPE_CHECKING:
+    from tiny_audio.inference.recognizer import DType
+    from tiny_audio.inference.streaming import StreamEvent, TranscriptionStream
+
+Mode = Literal["accurate", "fast", "whisper"]
+MODES: tuple[Mode, ...] = get_args(Mode)
+"""accurate: CTC and language model. fast: CTC alone. whisper: the plain Whisper decoder, to compare with."""
+_LOOKAHEAD_BATCHES = 4  # of many sources, to put clips of similar length together
 
 
 class SpeechHypothesis(Protocol):
-    """What was understood in one waveform."""
+    """What was understood in one waveform; `Segment` says which further attributes it may have."""
 
     @property
     def text(self) -> str:
@@ -39,88 +52,301 @@ class SpeechModel(Protocol):
         """One hypothesis for each waveform of 0.1 to 30 s, whatever stands beside it."""
 
 
+class ModelOnDemand:
+    """A model that is loaded when there is first something to hear."""
+
+    def __init__(self, load: Callable[[], SpeechModel]) -> None:
+        self._load = load
+
+    @cached_property
+    def model(self) -> SpeechModel:
+        """The loaded model."""
+        return self._load()
+
+    def transcribe_waveforms(self, waveforms: Sequence[Waveform], **options: Any) -> Sequence[SpeechHypothesis]:
+        """See `SpeechModel`."""
+        return _hear(self.model, waveforms, **options)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """One more segment of one of several sources is done."""
+
+    index: int
+    """Of the source."""
+    segment: Segment
+    header_duration: Seconds | None
+    """How long the source is by its own header."""
+
+
 class Transcriber:
     """Transcribes audio of any length with one model."""
 
-    def __init__(self, model: SpeechModel, *, max_batch_duration: Seconds = 60.0) -> None:
+    def __init__(
+        self, model: SpeechModel, *, vad: VadOptions | None = None, max_batch_duration: Seconds = 60.0
+    ) -> None:
         self.model = model
+        self.vad = vad or VadOptions()
         self.max_batch_duration = max_batch_duration
         """Padded audio in one call of the model; one chunk may be longer."""
 
     @classmethod
-    def from_pretrained(cls, name: str | Path = "tiny-audio-base") -> "Transcriber":
+    def from_pretrained(
+        cls,
+        name: str | Path = "tiny-audio-base",
+        *,
+        mode: Mode = "accurate",
+        device: str = "auto",
+        dtype: "DType" = "auto",
+        word_timestamps: bool = False,
+        vad: VadOptions | None = None,
+        max_batch_duration: Seconds = 60.0,
+    ) -> "Transcriber":
         """Load a shipped model by its name, or a checkpoint folder, ready to transcribe.
+
+        Args:
+            name: of the model; the mode whisper does not look at it.
+            mode: who writes the text, see `MODES`.
+            device: of torch; auto takes a GPU where there is one.
+            dtype: of the products; auto is what the device computes fast.
+            word_timestamps: time every word.
+            vad: what is speech.
+            max_batch_duration: padded audio in one call of the model.
 
         Raises:
             CheckpointError: no such checkpoint, or its tensors do not fit.
+            UnknownNameError: no such mode.
             WeightsError: the frozen weights can neither be found nor fetched.
         """
-        from tiny_audio.models.asr_model import ASRModel
+        if mode not in MODES:
+            raise UnknownNameError("mode", mode, known=MODES)
+        model: SpeechModel
+        if mode == "whisper":
+            model = _PlainWhisper()
+        else:
+            from tiny_audio.inference.recognizer import Recognizer
 
-        return cls(ASRModel.from_pretrained(name))
+            model = Recognizer.from_pretrained(name, mode=mode, device=device, dtype=dtype, with_words=word_timestamps)
+        return cls(model, vad=vad, max_batch_duration=max_batch_duration)
 
-    def transcribe(self, source: Any, *, sample_rate: int | None = None) -> Transcript:
-        """Transcribe one file name, `-`, bytes, binary file or array (see `load_audio`).
+    def transcribe(
+        self,
+        source: Any,
+        *,
+        sample_rate: int | None = None,
+        channel: Channel = "mix",
+        hotwords: Sequence[str] = (),
+        progress: Callable[[Progress], None] | None = None,
+    ) -> Transcript:
+        """Transcribe one file name, `-`, bytes, binary file or array (see `audio.io.open_audio`).
+
+        Damaged audio is transcribed as far as it can be decoded, and `Transcript.warnings` says so.
+
+        Args:
+            source: the audio.
+            sample_rate: rate of an array in Hz.
+            channel: which channel to hear.
+            hotwords: words that are likely to be said, for models that can be told.
+            progress: called for every segment.
 
         Raises:
-            AudioError: the audio cannot be used.
+            AudioError: nothing can be decoded.
         """
-        return self.transcribe_batch([load_audio(source, sample_rate=sample_rate)])[0]
+        outcomes = self._outcomes(
+            [source], sample_rate=sample_rate, channel=channel, hotwords=hotwords, progress=progress
+        )
+        return _or_raise(next(outcomes))
+
+    def transcribe_iter(
+        self,
+        source: Any,
+        *,
+        sample_rate: int | None = None,
+        channel: Channel = "mix",
+        hotwords: Sequence[str] = (),
+    ) -> Iterator[Segment]:
+        """Yield the segments of `transcribe` in order, as soon as they are known.
+
+        Raises:
+            AudioError: nothing can be decoded.
+        """
+        pieces = self._pieces([source], sample_rate=sample_rate, channel=channel)
+        num_segments = 0
+        for piece, hypothesis in self._recognise(pieces, hotwords, lookahead=1):
+            if isinstance(piece, _End):
+                _or_raise(piece.outcome([]))
+            else:
+                yield _segment(num_segments, piece.chunk, hypothesis)
+                num_segments += 1
+
+    def transcribe_many(
+        self,
+        sources: Iterable[Any],
+        *,
+        channel: Channel = "mix",
+        hotwords: Sequence[str] = (),
+        progress: Callable[[Progress], None] | None = None,
+    ) -> Iterator[Transcript | AudioError]:
+        """Yield what `transcribe` returns or raises for each source, in order; short ones share batches.
+
+        Sources are opened as they are needed, and no more than a few batches of audio are in memory.
+        """
+        return self._outcomes(sources, sample_rate=None, channel=channel, hotwords=hotwords, progress=progress)
 
     def transcribe_batch(self, waveforms: Sequence[Waveform]) -> list[Transcript]:
-        """Transcribe mono 16 kHz waveforms of any length; the same texts as one at a time.
+        """Transcribe mono 16 kHz waveforms of any length; the same texts as one at a time."""
+        outcomes = self._outcomes(waveforms, sample_rate=SAMPLE_RATE, channel="mix", hotwords=(), progress=None)
+        return [_or_raise(outcome) for outcome in outcomes]
 
-        Raises:
-            AudioError: a waveform is shorter than 0.1 s.
-        """
-        for index, waveform in enumerate(waveforms):
-            if samples_to_seconds(len(waveform)) < MIN_DURATION:
-                raise AudioError(f"waveform {index} has {len(waveform)} samples; expected at least {MIN_DURATION} s")
-        plans = [plan_chunks(waveform) for waveform in waveforms]
-        pieces = {
-            (row, index): piece
-            for row, (waveform, plan) in enumerate(zip(waveforms, plans, strict=True))
-            for index, chunk in enumerate(plan)
-            if not is_silent(piece := chunk.of(waveform))
-        }
-        hypotheses: dict[tuple[int, int], SpeechHypothesis] = {}
-        for keys in self._batches({key: len(piece) for key, piece in pieces.items()}):
-            answers = self.model.transcribe_waveforms([pieces[key] for key in keys])
-            hypotheses.update(zip(keys, answers, strict=True))
-        return [
-            _transcript(plan, [hypotheses.get((row, index)) for index in range(len(plan))])
-            for row, plan in enumerate(plans)
-        ]
+    def stream(
+        self,
+        *,
+        sample_rate: int = SAMPLE_RATE,
+        vad: VadOptions | None = None,
+        on_event: "Callable[[StreamEvent], None] | None" = None,
+        partial_interval: Seconds | None = 1.0,
+    ) -> "TranscriptionStream":
+        """Transcribe live audio; see `inference.streaming.TranscriptionStream`."""
+        from tiny_audio.inference.streaming import TranscriptionStream
 
-    def _batches(self, lengths: dict[tuple[int, int], int]) -> Iterator[list[tuple[int, int]]]:
-        """Group keys of similar length, so that little of a batch is padding."""
-        batch: list[tuple[int, int]] = []
-        for key in sorted(lengths, key=lambda key: -lengths[key]):
-            # The longest comes first, and all others are padded to it.
-            if batch and samples_to_seconds(lengths[batch[0]] * (len(batch) + 1)) > self.max_batch_duration:
-                yield batch
-                batch = []
-            batch.append(key)
-        if batch:
-            yield batch
-
-
-def _transcript(plan: Sequence[Chunk], hypotheses: Sequence[SpeechHypothesis | None]) -> Transcript:
-    segments = []
-    for index, (chunk, hypothesis) in enumerate(zip(plan, hypotheses, strict=True)):
-        is_speech = hypothesis is not None and not hypothesis.no_speech
-        segments.append(
-            Segment(
-                id=index,
-                start=chunk.start,
-                end=chunk.end,
-                text=_tidy(hypothesis.text) if hypothesis and is_speech else "",
-                draft=_tidy(hypothesis.draft) if hypothesis else "",
-                no_speech=not is_speech,
-            )
+        return TranscriptionStream(
+            self, sample_rate=sample_rate, vad=vad, on_event=on_event, partial_interval=partial_interval
         )
-    text = " ".join(segment.text for segment in segments if segment.text)
-    return Transcript(text=text, segments=tuple(segments), duration=plan[-1].end)
+
+    def recognise_chunk(self, id: int, chunk: Chunk, *, hotwords: Sequence[str] = ()) -> Segment:
+        """The segment of one chunk; without asking the model if it is too short to hold speech."""
+        if not _size(_Piece(0, chunk, None)):
+            return _segment(id, chunk, None)
+        (hypothesis,) = _hear(self.model, [chunk.waveform], hotwords=hotwords)
+        return _segment(id, chunk, hypothesis)
+
+    def new_detector(self) -> Detector:
+        """A voice activity detector for one signal."""
+        return self._make_detector()
+
+    @cached_property
+    def _make_detector(self) -> Callable[[], Detector]:
+        return load_detector(self.vad)
+
+    def _outcomes(
+        self,
+        sources: Iterable[Any],
+        *,
+        sample_rate: int | None,
+        channel: Channel,
+        hotwords: Sequence[str],
+        progress: Callable[[Progress], None] | None,
+    ) -> Iterator[Transcript | AudioError]:
+        pieces = self._pieces(sources, sample_rate=sample_rate, channel=channel)
+        segments: list[Segment] = []
+        for piece, hypothesis in self._recognise(pieces, hotwords, lookahead=_LOOKAHEAD_BATCHES):
+            if isinstance(piece, _End):
+                yield piece.outcome(segments)
+                segments = []
+                continue
+            segments.append(_segment(len(segments), piece.chunk, hypothesis))
+            if progress:
+                progress(Progress(index=piece.index, segment=segments[-1], header_duration=piece.header_duration))
+
+    def _pieces(
+        self, sources: Iterable[Any], *, sample_rate: int | None, channel: Channel
+    ) -> Iterator["_Piece | _End"]:
+        """The chunks of each source, and behind them its end."""
+        for index, source in enumerate(sources):
+            try:
+                with open_audio(source, sample_rate=sample_rate, channel=channel) as audio:
+                    for chunk in cut_into_chunks(audio, self.new_detector(), self.vad):
+                        yield _Piece(index, chunk, audio.header_duration)
+            except AudioError as error:
+                yield _End(error=error)
+            else:
+                yield _End(duration=audio.duration, warnings=tuple(audio.warnings))
+
+    def _recognise(
+        self, pieces: Iterator["_Piece | _End"], hotwords: Sequence[str], *, lookahead: int
+    ) -> Iterator[tuple["_Piece | _End", SpeechHypothesis | None]]:
+        max_size = seconds_to_samples(self.max_batch_duration)
+        return run_in_batches(
+            pieces,
+            run=lambda batch: _hear(
+                self.model, [piece.chunk.waveform for piece in batch if isinstance(piece, _Piece)], hotwords=hotwords
+            ),
+            size_of=_size,
+            max_size=max_size,
+            lookahead=lookahead * max_size,
+        )
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """A chunk and the source that it comes from."""
+
+    index: int
+    chunk: Chunk
+    header_duration: Seconds | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class _End:
+    """Behind the last chunk of a source."""
+
+    duration: Seconds = 0.0
+    warnings: tuple[str, ...] = ()
+    error: AudioError | None = None
+
+    def outcome(self, segments: Sequence[Segment]) -> Transcript | AudioError:
+        return self.error or join_segments(tuple(segments), duration=self.duration, warnings=self.warnings)
+
+
+def _size(piece: _Piece | _End) -> int:
+    """Samples for the model; none if there is nothing to hear in the piece."""
+    if isinstance(piece, _End) or samples_to_seconds(len(piece.chunk.waveform)) < MIN_DURATION:
+        return 0
+    return len(piece.chunk.waveform)
+
+
+def _hear(
+    model: SpeechModel, waveforms: Sequence[Waveform], *, hotwords: Sequence[str] = ()
+) -> Sequence[SpeechHypothesis]:
+    if not hotwords:
+        return model.transcribe_waveforms(waveforms)
+    if isinstance(model, ModelOnDemand):
+        return model.transcribe_waveforms(waveforms, hotwords=hotwords)
+    if "hotwords" not in signature(model.transcribe_waveforms).parameters:
+        raise ConfigError(["this model cannot be told hotwords; leave them out"])
+    return model.transcribe_waveforms(waveforms, hotwords=hotwords)  # type: ignore[call-arg]
+
+
+def _segment(id: int, chunk: Chunk, hypothesis: SpeechHypothesis | None) -> Segment:
+    segment = Segment(id=id, start=chunk.start, end=chunk.end, text="", no_speech=True)
+    if hypothesis is None:
+        return segment
+    # Not every model knows more than its text.
+    segment = replace(
+        segment,
+        draft=_tidy(hypothesis.draft),
+        avg_logprob=getattr(hypothesis, "avg_logprob", None),
+        no_speech_prob=getattr(hypothesis, "no_speech_prob", None),
+        flagged=getattr(hypothesis, "flagged", False),
+    )
+    if hypothesis.no_speech:
+        return segment
+    words = (
+        replace(word, start=_within(chunk, word.start), end=_within(chunk, word.end))
+        for word in getattr(hypothesis, "words", ())
+    )
+    return replace(segment, text=_tidy(hypothesis.text), no_speech=False, words=tuple(words))
+
+
+def _within(chunk: Chunk, time: Seconds) -> Seconds:
+    """A time in the chunk as one of the audio; rounding may not carry a word out of its segment."""
+    return min(chunk.start + max(time, 0.0), chunk.end)
+
+
+def _or_raise(outcome: Transcript | AudioError) -> Transcript:
+    if isinstance(outcome, AudioError):
+        raise outcome
+    return outcome
 
 
 def _tidy(text: str) -> str:
@@ -128,6 +354,21 @@ def _tidy(text: str) -> str:
     return " ".join(text.split())
 
 
-def load_model(name: str | Path = "tiny-audio-base") -> Transcriber:
+class _PlainWhisper:
+    """Whisper's own decoder, with the interface of our model."""
+
+    def __init__(self) -> None:
+        from tiny_audio.models.whisper_decoder import WhisperTranscriber
+
+        self._whisper = WhisperTranscriber.from_cache()
+
+    def transcribe_waveforms(self, waveforms: Sequence[Waveform]) -> Sequence[SpeechHypothesis]:
+        from tiny_audio.inference.recognizer import Hypothesis
+
+        texts = self._whisper.transcribe(waveforms)
+        return [Hypothesis(text=text, draft="", no_speech=not text) for text in texts]
+
+
+def load_model(name: str | Path = "tiny-audio-base", **options: Any) -> Transcriber:
     """`Transcriber.from_pretrained`, as a function."""
-    return Transcriber.from_pretrained(name)
+    return Transcriber.from_pretrained(name, **options)
