@@ -97,7 +97,7 @@ class AnswerError(TinyAudioError, RuntimeError):
 
 
 class DatasetError(TinyAudioError, ValueError):
-    """A set to evaluate on cannot be had, or not be used."""
+    """A corpus, or a set to evaluate on, cannot be had or not be used."""
 
 
 class OutputError(TinyAudioError, OSError):

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 import tiny_audio.cli
-from tiny_audio.cli import VERBS, main
+from tiny_audio.cli import GROUPS, VERBS, main
 from tiny_audio.errors import TinyAudioError
 
 
@@ -34,15 +34,15 @@ def test_python_m_tiny_audio_is_the_command() -> None:
 
 
 def test_help_lists_every_verb(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--help"]) == 0
-    overview = capsys.readouterr().out
-    assert main(["data", "--help"]) == 0
-    group = capsys.readouterr().out
+    pages = {}
+    for group in ("", *GROUPS):
+        assert main([*group.split(), "--help"]) == 0
+        pages[group] = capsys.readouterr().out
 
     for verb, (_, text) in VERBS.items():
-        page = group if verb.startswith("data ") else overview
-        assert verb.removeprefix("data ") in page
-        assert text in page
+        group, _, name = verb.rpartition(" ")
+        assert name in pages[group]
+        assert text in pages[group]
 
 
 @pytest.mark.parametrize("verb", VERBS)
@@ -114,7 +114,7 @@ def test_a_mistake_of_ours_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_a_reader_that_goes_away_is_no_reason_for_a_traceback() -> None:
     """As in `tiny-audio transcribe *.wav | head -1`."""
     code = (
-        "import sys; from types import SimpleNamespace as N; from tiny_audio.cli import VERBS, main\n"
+        "import sys; from types import SimpleNamespace as N; from tiny_audio.cli import GROUPS, VERBS, main\n"
         "def run(_):\n"
         "    for _ in range(100_000): print('a line')\n"
         "    return 0\n"

@@ -60,10 +60,10 @@ def break_one(manifest: Path) -> None:
     (manifest.parent / "clip-2.wav").write_text("not a sound")
 
 
-def copies(manifest: Path, count: int, **extra) -> list[Utterance]:
+def copies(manifest: Path, count: int, **fields: str) -> list[Utterance]:
     (one, *_) = read_manifest(manifest)
     return [
-        Utterance(id=str(number), audio=one.audio, duration=one.duration, text=one.text, extra=extra)
+        Utterance(id=str(number), audio=one.audio, duration=one.duration, text=one.text, **fields)
         for number in range(count)
     ]
 

@@ -7,8 +7,8 @@ from fakes import tone
 from tiny_audio.audio.vad import EnergyDetector, EverythingIsSpeech, VadOptions
 from tiny_audio.inference.longform import Chunk, Chunker, cut_into_chunks, load_detector
 
-EVERYTHING = VadOptions(kind="none")
-ENERGY = VadOptions(kind="energy")
+EVERYTHING = VadOptions(kind="none", max_speech_duration_s=30.0)
+ENERGY = VadOptions(kind="energy", max_speech_duration_s=30.0)
 RATE = 16_000
 
 

@@ -18,7 +18,7 @@ from tiny_audio.models.words import Word
 
 RATE = 16_000
 SILENCE = np.zeros(32_000, np.float32)
-ENERGY = VadOptions(kind="energy")  # silero does not take tones for speech
+ENERGY = VadOptions(kind="energy", max_speech_duration_s=30.0)  # silero does not take tones for speech
 
 
 def transcriber(model: object | None = None, **options: object) -> Transcriber:
@@ -304,7 +304,7 @@ sys.path.insert(0, {str(Path(__file__).parents[1])!r})
 from fakes import FakeSpeechModel, tone
 from tiny_audio.audio.vad import VadOptions
 from tiny_audio.inference.transcriber import Transcriber
-transcriber = Transcriber(FakeSpeechModel(), vad=VadOptions(kind="energy"))
+transcriber = Transcriber(FakeSpeechModel(), vad=VadOptions(kind="energy", max_speech_duration_s=30.0))
 transcriber.transcribe(tone(duration=60.0), sample_rate=16_000)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 transcript = transcriber.transcribe({str(path)!r})

@@ -46,8 +46,9 @@ class VadOptions:
     """and ends below this one; 0.15 less than `threshold` by default."""
     min_speech_duration_ms: int = 0
     """A chunk with less speech in it is left out."""
-    max_speech_duration_s: Seconds = MAX_CHUNK
-    """Longest chunk; longer speech is cut at a pause."""
+    max_speech_duration_s: Seconds = 15.0
+    """Longest chunk; longer speech is cut at a pause. Attention costs the square of it, and 30 s is the most that an
+    encoder of the Whisper family can hear."""
     min_silence_duration_ms: int = 2000
     speech_pad_ms: int = 400
 

@@ -38,6 +38,6 @@ def run(args: argparse.Namespace) -> int:
     for row in rows:
         print(f"{row['name']}\n  {row['summary']}")
         print(f"  parameters {row['total']:,}, trained {row['trainable']:,}")
-        print(f"  weights and optimizer {row['training_memory_bytes'] / 2**30:.1f} GiB, activations on top")
+        print(f"  weights and optimizer {row['training_memory_bytes'] / 1e9:.2f} GB, activations on top")
         print(f"  stages {', '.join(row['stages'])}; {row['hardware']}\n")
     return 0

@@ -15,6 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the table of the course's first chapter, with counted numbers."""
+    from tiny_audio.errors import UnknownNameError
     from tiny_audio.models.modules import ParameterCount, count_parameters
     from tiny_audio.recipes import RECIPES, build_recipe
     from tiny_audio.recipes.chapter_claims import CHAPTER_CLAIMS
@@ -23,10 +24,13 @@ def run(args: argparse.Namespace) -> int:
         recipe = build_recipe(args.model)
         counts, titles = recipe.count_parameters(), recipe.titles()
     else:
-        from tiny_audio.models.checkpoint import read_config
+        from tiny_audio.models.checkpoint import read_config, shipped_models
         from tiny_audio.recipes.recipe import component_titles
 
-        config = read_config(args.model)
+        try:
+            config = read_config(args.model)
+        except UnknownNameError as error:
+            raise UnknownNameError("recipe or model", args.model, [*RECIPES, *shipped_models()]) from error
         counts, titles = count_parameters(config), component_titles(config)
     overall = sum(counts.values(), start=ParameterCount(total=0, trainable=0))
     if args.json:

@@ -2,15 +2,15 @@
 
     {"id": "a-1", "audio": "audio/a-1.opus", "duration": 3.2, "text": "hello there", "speaker": "ann"}
 
-`audio` is relative to the manifest's own folder, so a folder with its manifest can be moved as one. `speaker` and
-`start` (where in the recording the utterance begins, seconds) may be left out; keys that we do not know are kept.
-This file does not open any audio.
+`audio` is relative to the manifest's own folder, so a folder with its manifest can be moved as one. `speaker`,
+`start` (where in the recording the utterance begins, seconds), `language`, `task` and `response` may be left out; keys
+that we do not know are kept. This file does not open any audio; `data.corpora` makes manifests of what others wrote.
 """
 
 import json
 import math
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,9 @@ class Utterance:
         text: What is said; empty if unknown or if nothing is.
         speaker: Who says it; empty if unknown.
         start: Where in the recording it begins.
+        language: Code of the language that is spoken, such as `en`; empty if unknown.
+        task: What is asked about it; empty for a transcript.
+        response: The right answer to that task, where it is not `text`.
         extra: All other keys of the line, as they came.
     """
 
@@ -40,12 +43,17 @@ class Utterance:
     text: str
     speaker: str = ""
     start: Seconds = 0.0
+    language: str = ""
+    task: str = ""
+    response: str = ""
     extra: dict[str, Any] = field(default_factory=dict)
 
 
-_TEXT_KEYS = ("id", "audio", "text", "speaker")
+_TEXT_KEYS = ("id", "audio", "text", "speaker", "language", "task", "response")
 _SECONDS_KEYS = ("duration", "start")
-_OPTIONAL_KEYS = {"speaker": "", "start": 0.0}
+_OPTIONAL_KEYS = {"speaker": "", "start": 0.0, "language": "", "task": "", "response": ""}
+FIELDS = frozenset(_TEXT_KEYS + _SECONDS_KEYS)
+"""Keys of a line that have a meaning here; all others are `extra`."""
 
 
 def read_manifest(path: str | os.PathLike[str]) -> list[Utterance]:
@@ -55,12 +63,25 @@ def read_manifest(path: str | os.PathLike[str]) -> list[Utterance]:
         ManifestError: No such file, not UTF-8, a line that is not a JSON object, a key that is missing or of the wrong
             kind, or an id that occurs twice.
     """
+    utterances = []
+    for _, utterance in scan_manifest(path):
+        if isinstance(utterance, ManifestError):
+            raise utterance
+        utterances.append(utterance)
+    return utterances
+
+
+def scan_manifest(path: str | os.PathLike[str]) -> Iterator[tuple[int, Utterance | ManifestError]]:
+    """The number of each line (from 1) and its utterance, or what is wrong with it; blank lines are skipped.
+
+    Raises:
+        ManifestError: No such file.
+    """
     path = Path(path)
     try:
         lines = path.read_bytes().split(b"\n")
     except OSError as error:
         raise ManifestError(str(path), None, f"cannot read the manifest: {error.strerror}") from error
-    utterances: list[Utterance] = []
     line_of_id: dict[str, int] = {}
     for number, line in enumerate(lines, start=1):
         if not line.strip():
@@ -70,10 +91,10 @@ def read_manifest(path: str | os.PathLike[str]) -> list[Utterance]:
             if utterance.id in line_of_id:
                 raise ValueError(f"id '{utterance.id}' is already used in line {line_of_id[utterance.id]}")
         except ValueError as error:
-            raise ManifestError(str(path), number, str(error)) from error
+            yield number, ManifestError(str(path), number, str(error))
+            continue
         line_of_id[utterance.id] = number
-        utterances.append(utterance)
-    return utterances
+        yield number, utterance
 
 
 def write_manifest(path: str | os.PathLike[str], utterances: Iterable[Utterance]) -> None:
@@ -129,6 +150,5 @@ def _to_json(utterance: Utterance, folder: Path) -> dict[str, Any]:
         "text": utterance.text,
         "speaker": utterance.speaker,
     }
-    if utterance.start:
-        row["start"] = utterance.start
-    return row | utterance.extra
+    rest = {name: getattr(utterance, name) for name in ("start", "language", "task", "response")}
+    return row | {name: value for name, value in rest.items() if value} | utterance.extra

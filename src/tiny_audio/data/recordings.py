@@ -16,7 +16,15 @@ def load_waveform(utterance: Utterance) -> Waveform:
     Raises:
         AudioError: The recording cannot be read, or holds less than 0.1 s of the utterance.
     """
-    waveform = load_audio(utterance.audio)
+    return cut_waveform(load_audio(utterance.audio), utterance)
+
+
+def cut_waveform(waveform: Waveform, utterance: Utterance) -> Waveform:
+    """The utterance's part of the samples of its whole recording, as `load_waveform` returns it.
+
+    Raises:
+        AudioError: The recording holds less than 0.1 s of the utterance.
+    """
     first = seconds_to_samples(utterance.start)
     end = first + seconds_to_samples(utterance.duration)
     if len(waveform) - end <= seconds_to_samples(_TAIL):

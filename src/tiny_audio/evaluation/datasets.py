@@ -1,17 +1,18 @@
 """What to evaluate on: the public test sets on the hub, a manifest, or a folder of audio with texts."""
 
 import hashlib
-import importlib
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tiny_audio.audio.io import load_audio
-from tiny_audio.audio.timebase import samples_to_seconds
+from tiny_audio.data.corpora.corpus import EmbeddedAudio, Entry, ReadOptions, Skipped
+from tiny_audio.data.corpora.hub import stream_rows
+from tiny_audio.data.corpora.importer import measure_duration, store_audio
+from tiny_audio.data.corpora.pairs import PAIRS
 from tiny_audio.data.manifest import Utterance, read_manifest, write_manifest
-from tiny_audio.errors import AudioError, DatasetError, ManifestError, MissingExtraError, UnknownNameError
+from tiny_audio.errors import AudioError, DatasetError, ManifestError, UnknownNameError
 from tiny_audio.types import Seconds
 from tiny_audio.weights.store import cache_folder, locked
 
@@ -68,7 +69,6 @@ PUBLIC_SETS: dict[str, PublicSet] = {
 
 _NOT_TO_BE_SCORED = "ignore time segment in scoring"
 """What TED-LIUM writes as the text of such a stretch."""
-_SHUFFLE_BUFFER = 1000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,22 +134,18 @@ def read_folder(folder: Path) -> list[Utterance]:
     if manifests:
         names = ", ".join(path.name for path in manifests)
         raise DatasetError(f"'{folder}' holds several manifests ({names}); name one of them")
-    texts = sorted(folder.rglob("*.txt"))
-    if not texts:
+    entries = list(PAIRS.read(folder, ReadOptions()))
+    if not entries:
         raise DatasetError(f"'{folder}' holds no manifest (*.jsonl) and no audio with texts (a.wav with a.txt)")
-    return [_utterance_of_text(text, folder) for text in texts]
+    return [_utterance_of(entry) for entry in entries]
 
 
-def _utterance_of_text(text: Path, folder: Path) -> Utterance:
-    others = sorted(path for path in text.parent.glob("*") if path.stem == text.stem and path != text)
-    if len(others) != 1:
-        raise DatasetError(f"'{text}' has {len(others)} files of its name beside it; expected its audio")
-    return Utterance(
-        id=text.relative_to(folder).with_suffix("").as_posix(),
-        audio=others[0].absolute(),
-        duration=_duration(others[0]),
-        text=" ".join(text.read_text(encoding="utf-8-sig").split()),
-    )
+def _utterance_of(entry: Entry | Skipped) -> Utterance:
+    if isinstance(entry, Skipped):
+        raise DatasetError(f"'{entry.where}': {entry.reason}")
+    assert isinstance(entry.audio, Path)
+    audio = entry.audio.absolute()
+    return Utterance(id=entry.id, audio=audio, duration=_duration(audio), text=entry.text)
 
 
 def _fetch_public(name: str, public: PublicSet, *, max_samples: int | None, seed: int) -> list[Utterance]:
@@ -160,33 +156,14 @@ def _fetch_public(name: str, public: PublicSet, *, max_samples: int | None, seed
     with locked(folder):
         if not manifest.exists():  # written last, so what it names is complete
             folder.mkdir(exist_ok=True)
-            rows = itertools.islice(_stream(name, public, seed=None if max_samples is None else seed), max_samples)
-            write_manifest(manifest, store_rows(rows, public, folder))
+            order = None if max_samples is None else seed
+            rows = stream_rows(public.repo, config=public.config, split=public.split, audio=public.audio, seed=order)
+            write_manifest(manifest, store_rows(itertools.islice(rows, max_samples), public, folder))
     utterances = read_manifest(manifest)
     if not utterances:
         manifest.unlink()
         raise DatasetError(f"'{public.repo}' gave no utterances for split '{public.split}'")
     return utterances
-
-
-def _stream(name: str, public: PublicSet, *, seed: int | None) -> Iterator[dict[str, Any]]:
-    """The rows of a set as they come from the hub, audio undecoded; in an order of the seed's if there is one."""
-    try:
-        hub = importlib.import_module("datasets")
-    except ImportError:
-        raise MissingExtraError("datasets", "eval") from None
-    try:
-        rows = hub.load_dataset(public.repo, public.config, split=public.split, streaming=True)
-        rows = rows.cast_column(public.audio, hub.Audio(decode=False))
-        if seed is not None:
-            rows = rows.shuffle(seed=seed, buffer_size=_SHUFFLE_BUFFER)
-        yield from rows
-    except Exception as error:  # the package passes on whatever its many layers raise
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise DatasetError(
-            f"cannot fetch '{name}' ({public.repo}) from the hub: {reason}. Is there a network, and a login if it asks "
-            "for one? A manifest or a folder of your own works without"
-        ) from error
 
 
 def store_rows(rows: Iterable[dict[str, Any]], public: PublicSet, folder: Path) -> list[Utterance]:
@@ -206,9 +183,9 @@ def store_rows(rows: Iterable[dict[str, Any]], public: PublicSet, folder: Path) 
         if text.strip().lower() == _NOT_TO_BE_SCORED:
             continue
         audio = row[public.audio]
-        source = Path(audio.get("path") or "audio")
-        path = folder / f"{number:06d}{source.suffix}"
-        path.write_bytes(audio["bytes"] if audio.get("bytes") is not None else source.read_bytes())
+        name = audio.get("path") or ""
+        data = audio["bytes"] if audio.get("bytes") is not None else Path(name).read_bytes()
+        path = store_audio(EmbeddedAudio(data=data, name=name), folder, number)
         row_id = str(row.get(public.id) or f"{number:06d}")
         row_id = row_id if row_id not in ids else f"{row_id}-{number:06d}"
         ids.add(row_id)
@@ -220,6 +197,6 @@ def store_rows(rows: Iterable[dict[str, Any]], public: PublicSet, folder: Path) 
 def _duration(path: Path) -> Seconds:
     """Length of a file; 0 if it cannot be read, which the evaluation will find out and count."""
     try:
-        return samples_to_seconds(len(load_audio(path)))
+        return measure_duration(path)
     except AudioError:
         return 0.0

@@ -81,7 +81,7 @@ class UtteranceResult:
 
 def task_of(utterance: Utterance) -> str:
     """What is asked about an utterance: its manifest's `task`, or a transcript."""
-    return str(utterance.extra.get("task") or TRANSCRIBE)
+    return utterance.task or TRANSCRIBE
 
 
 def result_of(
@@ -106,10 +106,11 @@ def result_of(
         words: times of the words of the hypothesis.
     """
     task = task_of(utterance)
+    language = {"language": utterance.language} if utterance.language else {}
     pred_words = [dict(word) for word in words]
     return UtteranceResult(
         id=utterance.id,
-        reference=utterance.text if task == TRANSCRIBE else str(utterance.extra.get("response", utterance.text)),
+        reference=utterance.text if task == TRANSCRIBE else utterance.response or utterance.text,
         hypothesis=hypothesis,
         draft=draft,
         problem=problem,
@@ -119,7 +120,7 @@ def result_of(
         speaker=utterance.speaker,
         wall_seconds=wall_seconds,
         task=task,
-        extra=utterance.extra | ({"pred_words": pred_words} if pred_words else {}),
+        extra=language | utterance.extra | ({"pred_words": pred_words} if pred_words else {}),
     )
 
 

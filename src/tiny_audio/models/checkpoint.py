@@ -101,6 +101,11 @@ def pinned(model: ASRModel) -> ASRConfig:
     )
 
 
+def shipped_models() -> list[str]:
+    """Names of the shipped checkpoints."""
+    return sorted(path.name for path in PRETRAINED.iterdir()) if PRETRAINED.is_dir() else []
+
+
 def checkpoint_folder(name: str | Path) -> Path:
     """The folder of a shipped model or a checkpoint.
 
@@ -111,7 +116,7 @@ def checkpoint_folder(name: str | Path) -> Path:
     folder = Path(name)
     if folder.is_dir():
         return folder
-    shipped = sorted(path.name for path in PRETRAINED.iterdir()) if PRETRAINED.is_dir() else []
+    shipped = shipped_models()
     if str(name) in shipped:
         return PRETRAINED / name
     if len(folder.parts) > 1:
@@ -142,6 +147,8 @@ def read_checkpoint(name: str | Path) -> tuple[ASRConfig, dict[str, Tensor]]:
 def load_model(name: str | Path, *, config: ASRConfig | None = None, merge_adapters: bool = True) -> ASRModel:
     """Build the recogniser of a checkpoint, ready for inference on the CPU.
 
+    What was trained stays trainable, so that it can be told from what was not, and trained on.
+
     Args:
         name: shipped model or folder.
         config: replaces the checkpoint's own.
@@ -164,4 +171,4 @@ def load_model(name: str | Path, *, config: ASRConfig | None = None, merge_adapt
         for part in (model.encoder, model.decoder):
             if part is not None:
                 merge_lora(part)
-    return model.requires_grad_(False).eval()
+    return model.eval()

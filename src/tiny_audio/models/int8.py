@@ -43,7 +43,8 @@ class Int8Linear(nn.Module):
     def forward(self, hidden: Tensor) -> Tensor:
         """Multiply."""
         rows = hidden.flatten(end_dim=-2).float()
-        scales = rows.abs().amax(dim=1, keepdim=True).clamp_min(1e-12) / self._range
+        largest = torch.linalg.vector_norm(rows, ord=torch.inf, dim=1, keepdim=True)
+        scales = largest.clamp_min_(1e-12).mul_(1 / self._range)
         zero = self._range + 1  # unsigned: the kernels take activations from 0 to 255
         rounded = (rows / scales).add_(zero + 0.5).to(torch.uint8)
         product = torch.ops.onednn.qlinear_pointwise(

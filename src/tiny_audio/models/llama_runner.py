@@ -139,7 +139,7 @@ class LlamaRunner:
             rows.cache.reserve(size)
         widths = [self.num_heads, self.num_kv_heads, self.num_kv_heads]
         for index, layer in enumerate(self._layers):
-            normed_NE = F.rms_norm(hidden_NE, hidden_NE.shape[1:], layer.input_norm_E, self.eps)
+            normed_NE = _rms_norm(hidden_NE, layer.input_norm_E, self.eps)
             qkv = layer.qkv(normed_NE).unflatten(1, (-1, self.head_dim))
             query_NHd, key_NGd, value_NGd = qkv.split(widths, dim=1)
             query_NHd, key_NGd = _rotate(query_NHd, cos_N1d, sin_N1d), _rotate(key_NGd, cos_N1d, sin_N1d)
@@ -150,12 +150,12 @@ class LlamaRunner:
                 mixed.append(self._attend(rows.cache, index, query_NHd[new], key_NGd[new], value_NGd[new], mask))
                 first += size
             hidden_NE = hidden_NE + layer.output(torch.cat(mixed) if len(mixed) > 1 else mixed[0])
-            normed_NE = F.rms_norm(hidden_NE, hidden_NE.shape[1:], layer.mlp_norm_E, self.eps)
+            normed_NE = _rms_norm(hidden_NE, layer.mlp_norm_E, self.eps)
             gate, up = layer.gate_up(normed_NE).chunk(2, dim=1)
             hidden_NE = hidden_NE + layer.down(F.silu(gate).mul_(up))
         for rows, size in zip(utterances, sizes, strict=True):
             rows.cache.length += size
-        return list(F.rms_norm(hidden_NE, hidden_NE.shape[1:], self._norm_E, self.eps).split(sizes))
+        return list(_rms_norm(hidden_NE, self._norm_E, self.eps).split(sizes))
 
     def _attend(
         self, cache: KVCache, layer: int, query_NHd: Tensor, key_NGd: Tensor, value_NGd: Tensor, mask: Tensor | None
@@ -183,6 +183,13 @@ def _linear(*weights: Tensor, dtype: torch.dtype) -> Linear:
         return lambda hidden: F.linear(hidden, weight)
     rounded = weight.to(dtype)
     return lambda hidden: F.linear(hidden.to(dtype), rounded).float()
+
+
+def _rms_norm(hidden_NE: Tensor, weight_E: Tensor, eps: float) -> Tensor:
+    """As `F.rms_norm`, which takes three times as long for a few rows on a CPU."""
+    length_N1 = torch.linalg.vector_norm(hidden_NE, dim=1, keepdim=True)
+    scale_N1 = length_N1.square_().mul_(1 / hidden_NE.shape[1]).add_(eps).rsqrt_()
+    return (hidden_NE * scale_N1).mul_(weight_E)
 
 
 def _rotate(heads_NHd: Tensor, cos_N1d: Tensor, sin_N1d: Tensor) -> Tensor:

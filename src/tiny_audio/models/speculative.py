@@ -17,10 +17,9 @@ from torch import Tensor
 from tiny_audio.models.llama_runner import KVCache, LlamaRunner, NewRows
 from tiny_audio.models.token_tree import ROOT, TokenTree
 
-_LOOK_AHEAD = 6
-"""Tokens of the draft among which one that differs is searched again."""
-_SKIPS = (1, 0, 2, 3)
-"""How many draft tokens a differing token may stand for: as many as one, none (it was left out), or more."""
+_SURE_TOKENS, _UNSURE_TOKENS = 16, 5
+"""How far a new draft reaches: where the old one goes on is clear, or there are several places."""
+_MAX_PLACES = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +48,29 @@ class Decoded:
     num_passes: int = 0
 
 
+class DraftFollower:
+    """Finds where in a draft a text has come to: the places that the fewest edits lead to."""
+
+    def __init__(self, draft: Sequence[int]) -> None:
+        self._draft = list(draft)
+        self._edits = list(range(len(self._draft) + 1))
+        """Fewest edits between the text and the draft's first tokens, for each number of them."""
+
+    def push(self, token: int) -> None:
+        """The text has one more token."""
+        previous, row = self._edits, [self._edits[0] + 1]
+        for place, known in enumerate(self._draft):
+            row.append(min(previous[place] + (token != known), previous[place + 1] + 1, row[place] + 1))
+        self._edits = row
+
+    def rests(self, max_tokens: int) -> list[list[int]]:
+        """What the draft says behind each of these places."""
+        fewest = min(self._edits)
+        places = [place for place, edits in enumerate(self._edits) if edits == fewest][:_MAX_PLACES]
+        reach = min(_SURE_TOKENS if len(places) == 1 else _UNSURE_TOKENS, max_tokens)
+        return [rest for place in places if (rest := self._draft[place : place + reach])]
+
+
 @dataclass(kw_only=True)
 class _State:
     """An utterance while it is decoded."""
@@ -59,6 +81,7 @@ class _State:
     next_rows: NewRows
     tree: TokenTree
     """Continuations behind the last fixed row."""
+    follower: "DraftFollower"
     num_fixed: int
     """New rows before the tree."""
 
@@ -103,6 +126,7 @@ def _start(runner: LlamaRunner, prompt: DraftedPrompt) -> _State:
         result=Decoded(draft_log_probs=[]),
         next_rows=NewRows(cache=cache, embeds_NE=prompt.embeds_LE, positions_N=torch.empty(0)),
         tree=tree,
+        follower=DraftFollower(prompt.drafts[0] if prompt.drafts else ()),
         num_fixed=num_fixed,
     )
     _plan(runner, state, prompt.embeds_LE)
@@ -156,6 +180,7 @@ def _advance(
         is_end = token == end_id or token in end_ids
         if not is_end:
             result.token_ids.append(token)
+            state.follower.push(token)
         if is_end or len(result.token_ids) >= state.prompt.max_tokens:
             empty_NE = state.next_rows.embeds_NE[:0]
             state.next_rows = NewRows(cache=state.cache, embeds_NE=empty_NE, positions_N=torch.empty(0))
@@ -167,30 +192,5 @@ def _advance(
         path.append(first_tree_row + child)
         node = child
     state.cache.keep(first_tree_row, path)
-    state.tree = TokenTree(_redrafts(state.prompt.drafts, result.token_ids, state.prompt.max_tokens))
+    state.tree = TokenTree(state.follower.rests(state.prompt.max_tokens - len(result.token_ids)))
     _plan(runner, state, runner.table_VE[token : token + 1].to(state.prompt.embeds_LE))
-
-
-def _redrafts(drafts: Sequence[Sequence[int]], token_ids: Sequence[int], max_tokens: int) -> list[list[int]]:
-    """What may come next: the rest of the best draft, taken up where the text may have left it."""
-    if not drafts:
-        return []
-    draft, done = list(drafts[0]), list(token_ids)
-    last = done[-1]
-    place = _place(draft, done[:-1])
-    near = draft[place : place + _LOOK_AHEAD]
-    skips = [near.index(last) + 1] if last in near else list(_SKIPS)
-    rests = (draft[place + skip :][: max_tokens - len(done)] for skip in skips)
-    return [rest for rest in rests if rest]
-
-
-def _place(draft: list[int], text: list[int]) -> int:
-    """How far in the draft the text has come: behind the last tokens that both have in order."""
-    place = 0
-    for token in text:
-        near = draft[place : place + _LOOK_AHEAD]
-        if token in near:
-            place += near.index(token) + 1
-        elif near:
-            place += 1
-    return place

@@ -41,7 +41,6 @@ class Recipe:
             name = f"AuT-{self.model.preset.capitalize()}"
             return {
                 "encoder": f"ENCODER ({name})",
-                "projector": "PROJECTOR (linear, to the width of a Thinker)",
                 "ctc_head": f"CTC HEAD ({self.model.num_units} {self.model.units.upper()} units and the blank)",
             }
         return component_titles(self.model)
@@ -56,15 +55,17 @@ class Recipe:
 
 
 def _count_ctc(system: CTCSystem) -> dict[str, "ParameterCount"]:
-    """The chapter's encoder and projector, and the head that trains the encoder."""
+    """The encoder, and the head that trains it in place of the chapter's projector."""
+    import torch
+
     from tiny_audio.models.encoders.aut import AuTEncoder, aut_preset
     from tiny_audio.models.modules import ParameterCount
 
-    table = AuTEncoder(aut_preset(system.preset)).parameter_table()
+    with torch.device("meta"):
+        table = AuTEncoder(aut_preset(system.preset)).parameter_table()
     num_outputs = system.head_upsample * (system.num_units + 1)
     sizes = {
         "encoder": table["total"] - table["projector"],
-        "projector": table["projector"],
         "ctc_head": (aut_preset(system.preset).dim + 1) * num_outputs,
     }
     return {name: ParameterCount(total=size, trainable=size) for name, size in sizes.items()}
