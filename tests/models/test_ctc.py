@@ -8,7 +8,7 @@ import torch
 from torch.nn import functional as F
 
 from tiny_audio.models.beam_search import FrameCandidates, prefix_beam_search
-from tiny_audio.models.ctc import collapse, ctc_loss, frames_needed, is_feasible, table_logsumexp
+from tiny_audio.models.ctc import VocabularySample, collapse, ctc_loss, frames_needed, is_feasible, table_logsumexp
 
 
 def test_loss_and_gradient_equal_ctc_over_the_whole_vocabulary():
@@ -32,6 +32,26 @@ def test_loss_and_gradient_equal_ctc_over_the_whole_vocabulary():
     gradients = [torch.autograd.grad(loss.sum(), (hidden, blank)) for loss in (expected, ours)]
     for left, right in zip(*gradients, strict=True):
         assert torch.allclose(left, right, atol=1e-4)
+
+
+@pytest.mark.parametrize("part", ["sample", "table"])
+def test_a_loss_in_half_precision_is_never_negative(part: str):
+    """The sum over the vocabulary and a label's own logit must be rounded alike."""
+    torch.manual_seed(0)
+    table_VE = torch.nn.functional.normalize(torch.randn(50, 32), dim=1)
+    for label in range(50):
+        hidden_1AE = (36 * table_VE[label]).expand(1, 1, -1)
+        table = table_VE.bfloat16() if part == "table" else table_VE
+        sample = VocabularySample(table_NE=table_VE.bfloat16(), log_weights_N=torch.zeros(50))
+        loss = ctc_loss(
+            hidden_1AE,
+            torch.full((1, 1), -50.0),
+            torch.tensor([1]),
+            [[label]],
+            table,
+            sample=sample if part == "sample" else None,
+        )
+        assert float(loss) >= 0.0
 
 
 def test_an_utterance_without_words_costs_the_blanks_only():

@@ -78,8 +78,8 @@ def damaged(tokens: list[int], rng: random.Random) -> list[int]:
 
 
 def test_hidden_states_equal_those_of_transformers(llm: LlamaForCausalLM):
-    runner = LlamaRunner(llm, dtype=torch.float32)
-    assert LlamaRunner.supports(llm)
+    runner = LlamaRunner.from_llm(llm, dtype=torch.float32)
+    assert LlamaRunner.supports(llm.config.to_dict())
     embeds_LE = prompt_of(23, 1)
     cache = runner.new_cache(4)  # grows
     first = runner.forward([NewRows(cache=cache, embeds_NE=embeds_LE[:20], positions_N=torch.arange(20))])[0]
@@ -90,7 +90,7 @@ def test_hidden_states_equal_those_of_transformers(llm: LlamaForCausalLM):
 
 
 def test_greedy_text_and_draft_scores_equal_those_of_transformers(llm: LlamaForCausalLM):
-    runner = LlamaRunner(llm, dtype=torch.float32)
+    runner = LlamaRunner.from_llm(llm, dtype=torch.float32)
     for seed in range(12):
         rng = random.Random(seed)
         embeds_LE = prompt_of(rng.randrange(3, 30), seed)
@@ -106,7 +106,7 @@ def test_greedy_text_and_draft_scores_equal_those_of_transformers(llm: LlamaForC
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_drafts_and_company_change_the_number_of_passes_and_nothing_else(llm: LlamaForCausalLM, dtype: torch.dtype):
-    runner = LlamaRunner(llm, dtype=dtype)
+    runner = LlamaRunner.from_llm(llm, dtype=dtype)
     tolerance = 0.1 if dtype == torch.int8 else 1e-3  # a last bit of attention can move one 8-bit rounding
     prompts: list[DraftedPrompt] = []
     plain: list[Decoded] = []
@@ -128,7 +128,7 @@ def test_drafts_and_company_change_the_number_of_passes_and_nothing_else(llm: Ll
 
 
 def test_the_right_draft_takes_one_pass(llm: LlamaForCausalLM):
-    runner = LlamaRunner(llm, dtype=torch.float32)
+    runner = LlamaRunner.from_llm(llm, dtype=torch.float32)
     for seed in range(20):
         embeds_LE = prompt_of(9, seed)
         expected = reference_greedy(llm, embeds_LE, 12)

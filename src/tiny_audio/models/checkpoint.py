@@ -158,7 +158,29 @@ def load_model(name: str | Path, *, config: ASRConfig | None = None, merge_adapt
         CheckpointError, UnknownNameError, WeightsError: see `read_checkpoint` and `weights.store.fetch`.
     """
     found, state = read_checkpoint(name)
-    config = config or found
+    model = _build(config or found, state)
+    if merge_adapters:
+        for part in (model.encoder, model.decoder):
+            if part is not None:
+                merge_lora(part)
+    return model
+
+
+def load_without_llm(name: str | Path) -> tuple[ASRModel, dict[str, Tensor]]:
+    """The recogniser of an aligned checkpoint without its language model, and that one's trained tensors.
+
+    For those who do without it, or build it in another form.
+
+    Raises:
+        CheckpointError, UnknownNameError, WeightsError: as `load_model`.
+    """
+    config, state = read_checkpoint(name)
+    of_llm = {key: tensor for key, tensor in state.items() if key.startswith(("lora.", "llm."))}
+    rest = {key: tensor for key, tensor in state.items() if key not in of_llm}
+    return _build(replace(config, draft_only=True), rest), of_llm
+
+
+def _build(config: ASRConfig, state: Mapping[str, Tensor]) -> ASRModel:
     model = ASRModel(config, build_modules(config))
     if len(model.table_VE) != config.vocab_size:
         raise CheckpointError(
@@ -167,8 +189,4 @@ def load_model(name: str | Path, *, config: ASRConfig | None = None, merge_adapt
         )
     check_prompt(model.tokenizer, config.prompt)
     load_trained_state(state, model)
-    if merge_adapters:
-        for part in (model.encoder, model.decoder):
-            if part is not None:
-                merge_lora(part)
     return model.eval()

@@ -137,8 +137,11 @@ def ctc_loss(
     own_BN = torch.zeros(num_rows, width, dtype=torch.long)
     for row, ids in zip(own_BN, distinct, strict=True):
         row[: len(ids)] = torch.tensor(ids, dtype=torch.long)
-    own_BNE = table_VE[own_BN.to(table_VE.device)].to(hidden_BAE.dtype)
-    logits_BAN = torch.cat([blank_BA.unsqueeze(-1), hidden_BAE @ own_BNE.transpose(1, 2)], dim=-1)
+    # In the normaliser's own format: a label that is more exact than its sum would get a probability above 1.
+    dtype = table_VE.dtype if sample is None else sample.table_NE.dtype
+    own_BNE = table_VE[own_BN.to(table_VE.device)].to(dtype)
+    own_logits_BAN = (hidden_BAE.to(dtype) @ own_BNE.transpose(1, 2)).to(hidden_BAE.dtype)
+    logits_BAN = torch.cat([blank_BA.unsqueeze(-1), own_logits_BAN], dim=-1)
     log_probs_ABN = (logits_BAN - normaliser_BA.unsqueeze(-1)).transpose(0, 1)
     local = [[1 + ids.index(label) for label in row] for row, ids in zip(labels, distinct, strict=True)]
     target_lengths_B = torch.tensor([len(row) for row in local])

@@ -7,7 +7,7 @@ looks at each utterance by itself.
 Shapes: N new rows, P rows in a cache, E width, H heads, G key-value heads, d head width, V vocabulary.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,49 +70,73 @@ class _Layer:
 
 
 class LlamaRunner:
-    """Weights of a `LlamaForCausalLM`, adapters folded in, ready to decode.
+    """A plain Llama, ready to decode.
 
     Args:
-        llm: the language model, with or without adapters.
+        sizes: its `transformers` configuration.
+        weight: a tensor by its name in a `LlamaForCausalLM`, adapters folded in; asked for one at a time.
         dtype: of the products: float32, bfloat16, or int8; everything between them is float32.
+        table_VE: its embeddings, where they are in memory already.
     """
 
-    def __init__(self, llm: Any, *, dtype: torch.dtype) -> None:
-        config = llm.config
-        self.num_heads: int = config.num_attention_heads
-        self.num_kv_heads: int = config.num_key_value_heads
-        self.head_dim: int = getattr(config, "head_dim", None) or config.hidden_size // self.num_heads
-        self.eps: float = config.rms_norm_eps
-        self.table_VE: Tensor = llm.get_input_embeddings().weight.detach()
+    def __init__(
+        self,
+        sizes: Mapping[str, Any],
+        weight: Callable[[str], Tensor],
+        *,
+        dtype: torch.dtype,
+        table_VE: Tensor | None = None,
+    ) -> None:
+        self.num_heads: int = sizes["num_attention_heads"]
+        self.num_kv_heads: int = sizes.get("num_key_value_heads") or self.num_heads
+        self.head_dim: int = sizes.get("head_dim") or sizes["hidden_size"] // self.num_heads
+        self.eps: float = sizes["rms_norm_eps"]
+        table = "model.embed_tokens.weight"
+        self.table_VE = (weight(table) if table_VE is None else table_VE).detach()
         self.device = self.table_VE.device
-        self.head = _linear(llm.get_output_embeddings().weight, dtype=dtype)
-        decoder = llm.get_decoder()
-        self._norm_E = decoder.norm.weight.detach().float()
-        self._inverse_frequencies = decoder.rotary_emb.inv_freq.detach().float()
-        self._layers = [
-            _Layer(
-                input_norm_E=layer.input_layernorm.weight.detach().float(),
-                qkv=_linear(
-                    *(getattr(layer.self_attn, f"{name}_proj").weight for name in ("q", "k", "v")), dtype=dtype
-                ),
-                output=_linear(layer.self_attn.o_proj.weight, dtype=dtype),
-                mlp_norm_E=layer.post_attention_layernorm.weight.detach().float(),
-                gate_up=_linear(layer.mlp.gate_proj.weight, layer.mlp.up_proj.weight, dtype=dtype),
-                down=_linear(layer.mlp.down_proj.weight, dtype=dtype),
+        self.is_tied: bool = sizes["tie_word_embeddings"]
+        """The output layer is the embedding table."""
+        self.head = _linear(self.table_VE if self.is_tied else weight("lm_head.weight"), dtype=dtype)
+        theta = _rope_theta(sizes)
+        exponents = torch.arange(0, self.head_dim, 2, device=self.device) / self.head_dim
+        self._inverse_frequencies = 1.0 / theta**exponents
+        self._norm_E = weight("model.norm.weight").detach().float()
+        self._layers = []
+        for index in range(sizes["num_hidden_layers"]):
+
+            def of_layer(name: str, prefix: str = f"model.layers.{index}.") -> Tensor:
+                return weight(f"{prefix}{name}.weight").detach().float()
+
+            self._layers.append(
+                _Layer(
+                    input_norm_E=of_layer("input_layernorm"),
+                    qkv=_linear(*(of_layer(f"self_attn.{name}_proj") for name in "qkv"), dtype=dtype),
+                    output=_linear(of_layer("self_attn.o_proj"), dtype=dtype),
+                    mlp_norm_E=of_layer("post_attention_layernorm"),
+                    gate_up=_linear(of_layer("mlp.gate_proj"), of_layer("mlp.up_proj"), dtype=dtype),
+                    down=_linear(of_layer("mlp.down_proj"), dtype=dtype),
+                )
             )
-            for layer in decoder.layers
-        ]
+
+    @classmethod
+    def from_llm(cls, llm: Any, *, dtype: torch.dtype) -> "LlamaRunner":
+        """Take the weights of a `LlamaForCausalLM`, with or without adapters."""
+
+        def weight(name: str) -> Tensor:
+            # Of an adapted layer, this is the weight with its adapter.
+            return llm.get_submodule(name.removesuffix(".weight")).weight  # type: ignore[no-any-return]
+
+        return cls(llm.config.to_dict(), weight, dtype=dtype, table_VE=llm.get_input_embeddings().weight)
 
     @staticmethod
-    def supports(llm: Any) -> bool:
-        """Whether it is a plain Llama: no biases, no scaled or missing positions, no sliding window."""
-        config = llm.config
-        rope = getattr(config, "rope_parameters", None) or {}
+    def supports(sizes: Mapping[str, Any]) -> bool:
+        """Whether it is a plain Llama: no biases, no scaled positions."""
+        rope = sizes.get("rope_parameters") or sizes.get("rope_scaling") or {}
         return (
-            config.model_type == "llama"
-            and not config.attention_bias
-            and not config.mlp_bias
-            and config.hidden_act == "silu"
+            sizes.get("model_type") == "llama"
+            and not sizes.get("attention_bias")
+            and not sizes.get("mlp_bias")
+            and sizes.get("hidden_act", "silu") == "silu"
             and rope.get("rope_type", "default") == "default"
         )
 
@@ -183,6 +207,11 @@ def _linear(*weights: Tensor, dtype: torch.dtype) -> Linear:
         return lambda hidden: F.linear(hidden, weight)
     rounded = weight.to(dtype)
     return lambda hidden: F.linear(hidden.to(dtype), rounded).float()
+
+
+def _rope_theta(sizes: Mapping[str, Any]) -> float:
+    """Base of the rotary positions, which configurations keep in two places."""
+    return float((sizes.get("rope_parameters") or {}).get("rope_theta") or sizes.get("rope_theta") or 10_000.0)
 
 
 def _rms_norm(hidden_NE: Tensor, weight_E: Tensor, eps: float) -> Tensor:

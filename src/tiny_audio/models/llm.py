@@ -13,6 +13,7 @@ from tiny_audio.models.lora import add_lora
 from tiny_audio.weights import gguf
 from tiny_audio.weights.pretrained_folder import fingerprint, read_config, read_tensors, resolve_folder
 from tiny_audio.weights.store import SMOLLM2_135M
+from tiny_audio.weights.tensor_file import TensorFile
 
 STORE_NAME = "smollm2-135m-instruct"
 TOKENIZER_FILE = "tokenizer.json"
@@ -95,6 +96,20 @@ def load_embeddings(config: LLMConfig) -> Tensor:
     return tables[0].float()
 
 
+def open_llm_file(config: LLMConfig) -> tuple[dict[str, Any], TensorFile] | None:
+    """Sizes and weights of a language model in one file, to be read tensor by tensor; None if there are several.
+
+    Raises:
+        CheckpointError, WeightsError: as `build_llm`.
+    """
+    if config.source is None:
+        return None
+    _check_fingerprint(config)
+    folder = gguf.prepare() if config.source == STORE_NAME else _folder(config)
+    path = folder / "model.safetensors"
+    return ({"model_type": "llama"} | read_config(folder), TensorFile(path)) if path.is_file() else None
+
+
 def llm_fingerprint(config: LLMConfig) -> str | None:
     """SHA-256 of the weights; None for random ones.
 
@@ -137,7 +152,9 @@ def _random_llm(config: LLMConfig, dtype: torch.dtype) -> Any:
 
 def _load_folder(folder: Path, dtype: torch.dtype) -> Any:
     from transformers import AutoModelForCausalLM
+    from transformers.utils.logging import disable_progress_bar
 
+    disable_progress_bar()
     loaded: Any
     try:
         loaded = AutoModelForCausalLM.from_pretrained(

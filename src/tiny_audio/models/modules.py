@@ -76,14 +76,22 @@ def count_module(module: nn.Module) -> ParameterCount:
 
 
 def count_parameters(config: ASRConfig) -> dict[str, ParameterCount]:
-    """Parameters of `encoder`, `projector` and `decoder` at full size, without memory for them or a download."""
+    """Parameters of `encoder`, `projector` and `decoder` at full size, without memory for them or a download.
+
+    Before there is a language model, `decoder` is its embedding table, which the CTC reads.
+    """
+    bare = without_source(config)
+    sizes = {"encoder_dim": config.encoder_dim, "llm_dim": config.llm_dim}
     with torch.device("meta"):
+        decoder = (
+            ParameterCount(total=config.vocab_size * config.llm_dim, trainable=0)
+            if config.draft_only
+            else count_module(build_llm(bare.llm))
+        )
         return {
-            "encoder": count_module(build_encoder(without_source(config).encoder)),
-            "projector": count_module(
-                build_projector(config.projector, encoder_dim=config.encoder_dim, llm_dim=config.llm_dim)
-            ),
-            "decoder": count_module(build_llm(without_source(config).llm)),
+            "encoder": count_module(build_encoder(bare.encoder)),
+            "projector": count_module(build_projector(config.projector, **sizes)),
+            "decoder": decoder,
         }
 
 
