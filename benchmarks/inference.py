@@ -292,9 +292,9 @@ Systems = Mapping[str, SystemProcess]
 
 def write_whisper_folder(folder: Path) -> None:
     """The weights store's Whisper base with the file names that faster-whisper looks for."""
-    from tiny_audio.evaluation.systems.faster_whisper import _stored_files
+    from tiny_audio.evaluation.systems.faster_whisper import stored_files
 
-    for name, content in _stored_files("whisper-base").items():
+    for name, content in stored_files("whisper-base").items():
         (folder / name).write_bytes(content)
 
 

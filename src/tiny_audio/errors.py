@@ -6,10 +6,15 @@ anything a user can cause (audio, files, configs, options) is one of these class
 
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
+from typing import Any
 
 
 class TinyAudioError(Exception):
-    """Base of every error raised on purpose."""
+    """Base of every error raised on purpose; one of a worker process arrives as it was."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # An exception is copied by making it again from its message, which is not what our classes are made from.
+        return type(self).__new__, (type(self),), {"args": self.args} | self.__dict__
 
 
 class AudioError(TinyAudioError, ValueError):
@@ -105,6 +110,10 @@ class OutputError(TinyAudioError, OSError):
 
     def __init__(self, path: str, reason: str) -> None:
         super().__init__(f"cannot write '{path}': {reason}")
+
+
+class ClusterError(TinyAudioError, RuntimeError):
+    """Ray cannot do the work, or not all of it."""
 
 
 class MissingExtraError(TinyAudioError, ImportError):

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from tiny_audio.data.manifest import Utterance, read_manifest, write_manifest
+from tiny_audio.data.manifest import Utterance, read_manifest, scan_manifest, write_manifest
 from tiny_audio.errors import ManifestError
 
 LINE = {"id": "a-1", "audio": "audio/a-1.opus", "duration": 3.25, "text": "Hello there.", "speaker": "ann"}
@@ -33,6 +33,7 @@ def test_writing_what_was_read_gives_the_same_file(tmp_path):
     rows = [
         LINE,
         LINE | {"id": "a-2", "start": 1.5, "slots": {"size": "large"}, "pseudo_text": "hello"},
+        LINE | {"id": "a-3", "language": "en", "task": "emotion", "response": "happy", "note": 1},
         LINE | {"id": "ü", "audio": "/elsewhere/ü.wav", "text": "naïve – “quoted”\nsecond line"},
     ]
     path = manifest(tmp_path, *(json.dumps(row, ensure_ascii=False) for row in rows), "")
@@ -40,6 +41,8 @@ def test_writing_what_was_read_gives_the_same_file(tmp_path):
     utterances = read_manifest(path)
     write_manifest(tmp_path / "copy.jsonl", utterances)
 
+    assert (utterances[2].language, utterances[2].task, utterances[2].response) == ("en", "emotion", "happy")
+    assert utterances[2].extra == {"note": 1}
     assert utterances[1].extra == {"slots": {"size": "large"}, "pseudo_text": "hello"}
     assert (tmp_path / "copy.jsonl").read_bytes() == path.read_bytes()
 
@@ -58,12 +61,25 @@ def test_blank_lines_byte_order_mark_and_windows_line_ends_are_harmless(tmp_path
     assert [utterance.id for utterance in read_manifest(path)] == ["a-1"]
 
 
-def test_speaker_and_start_may_be_left_out(tmp_path):
+def test_what_may_be_left_out_is_not_written_but_the_speaker(tmp_path):
     row = {key: value for key, value in LINE.items() if key != "speaker"}
 
     (utterance,) = read_manifest(manifest(tmp_path, json.dumps(row)))
 
     assert (utterance.speaker, utterance.start) == ("", 0.0)
+    assert (utterance.language, utterance.task, utterance.response) == ("", "", "")
+    write_manifest(tmp_path / "copy.jsonl", [utterance])
+    assert json.loads((tmp_path / "copy.jsonl").read_text()) == row | {"speaker": ""}
+
+
+def test_a_scan_goes_on_behind_a_bad_line(tmp_path):
+    path = manifest(tmp_path, json.dumps(LINE), "{", json.dumps(LINE), json.dumps(LINE | {"id": "b"}))
+
+    found = dict(scan_manifest(path))
+
+    assert [number for number, row in found.items() if isinstance(row, Utterance)] == [1, 4]
+    assert "not JSON" in str(found[2])
+    assert "already used in line 1" in str(found[3])
 
 
 @pytest.mark.parametrize(
@@ -82,6 +98,7 @@ def test_speaker_and_start_may_be_left_out(tmp_path):
         (json.dumps(LINE | {"duration": True}), "field 'duration' must be seconds"),
         (json.dumps(LINE | {"start": None}), "field 'start' must be seconds"),
         (json.dumps(LINE | {"text": None}), "field 'text' must be a string"),
+        (json.dumps(LINE | {"language": 7}), "field 'language' must be a string"),
         (json.dumps(LINE | {"id": 7}), "field 'id' must be a string"),
         (json.dumps(LINE | {"audio": ""}), "field 'audio' is empty"),
         (json.dumps(LINE | {"id": "ok"}), "id 'ok' is already used in line 1"),

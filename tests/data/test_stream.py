@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tiny_audio.data.feature_cache import FeatureCache, FeatureCacheWriter
-from tiny_audio.data.stream import BatchStream, TrainingExample, collate, padding_share, plan_epoch
+from tiny_audio.data.stream import BatchStream, CachedExample, collate, padding_share, plan_epoch
 from tiny_audio.errors import ConfigError, ManifestError
 
 
@@ -83,7 +83,7 @@ def test_epochs_differ_and_the_same_seed_gives_the_same_plan():
 def test_a_stream_set_to_a_position_continues_with_the_batch_that_came_next(tmp_path: Path):
     write(tmp_path, ["a" * n for n in range(1, 30)])
     cache = FeatureCache(tmp_path)
-    examples = [TrainingExample(cache=cache, utterance=item, labels=(1,)) for item in cache]
+    examples = [CachedExample(cache=cache, utterance=item, labels=(1,)) for item in cache]
     straight = iter(BatchStream(examples, max_batch_frames=40, seed=0))
     expected = [next(straight).ids for _ in range(40)]  # more than one epoch
     resumed = BatchStream(examples, max_batch_frames=40, seed=0)
@@ -95,7 +95,7 @@ def test_a_stream_set_to_a_position_continues_with_the_batch_that_came_next(tmp_
 def test_collate_pads_with_zeros_and_keeps_lengths(tmp_path: Path):
     write(tmp_path, ["aaa", "b"])
     cache = FeatureCache(tmp_path)
-    batch = collate([TrainingExample(cache=cache, utterance=item, labels=(7,)) for item in cache])
+    batch = collate([CachedExample(cache=cache, utterance=item, labels=(7,)) for item in cache])
     assert batch.features_BTD[:, :, 0].tolist() == [[97, 97, 97], [98, 0, 0]]
     assert (batch.lengths_B.tolist(), batch.references, batch.labels) == ([3, 1], ["AAA", "B"], [[7], [7]])
     assert json.loads((tmp_path / "cache.json").read_text())["dim"] == 3

@@ -62,6 +62,7 @@ class AudioStream:
 
     Attributes:
         name: for messages.
+        sample_rate: of the source, in Hz.
         header_duration: what the header promises, if it says anything.
         num_samples: at 16 kHz, so far.
         warnings: what was wrong with the audio, complete after the last block.
@@ -78,6 +79,7 @@ class AudioStream:
         findings: "_Findings | None" = None,
     ) -> None:
         self.name = name
+        self.sample_rate = sample_rate
         self.header_duration = header_duration
         self.num_samples = 0
         self._findings = findings or _Findings(strict=False)
@@ -115,6 +117,7 @@ class AudioStream:
         """The chosen channel, without NaN and infinities."""
         num_bad = num_frames = 0
         power = mixed_power = 0.0
+        is_cancelled = False
         for block in self._blocks:
             column = {"left": 0, "right": block.shape[1] - 1}.get(self._channel, 0)
             with np.errstate(invalid="ignore", over="ignore"):  # what is not finite is counted below
@@ -128,13 +131,16 @@ class AudioStream:
                 num_frames += len(block)
                 power += float(np.square(block, dtype=np.float64).mean(axis=1).sum())
                 mixed_power += float(np.square(mono, dtype=np.float64).sum())
+                if power > _AUDIBLE * num_frames and mixed_power < _CANCELLED * power:
+                    is_cancelled = True
+                    mono = block[:, 0]
             yield mono
         if num_bad:
             self._findings.add(
                 AudioError(f"'{self.name}' holds {num_bad} NaN or infinite samples; export it again with finite ones")
             )
-        if power > _AUDIBLE * num_frames and mixed_power < _CANCELLED * power:
-            self._findings.warn(f"the channels of '{self.name}' cancel each other; choose one: left or right")
+        if is_cancelled:
+            self._findings.warn(f"the channels of '{self.name}' cancel each other, so the left one is heard")
 
 
 class _Findings:

@@ -22,7 +22,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "transcribe": ("tiny_audio.cli.transcribe", "turn speech in audio files into text"),
     "listen": ("tiny_audio.cli.listen", "turn live speech into text, from a microphone or a pipe"),
     "eval": ("tiny_audio.cli.eval", "word error rate of models on a set, with intervals"),
-    "train": ("tiny_audio.cli.train", "train a recogniser: align (CTC), then correct (language model)"),
+    "train": ("tiny_audio.cli.train", "train a stage of a recipe: align, correct, speech_llm or ctc"),
     "recipes": ("tiny_audio.cli.recipes", "list the systems that can be built and trained"),
     "show params": ("tiny_audio.cli.show_params", "parameters of each component: total, trained, frozen"),
     "weights": ("tiny_audio.cli.weights", "fetch, verify and list the frozen weights"),
@@ -114,7 +114,7 @@ def _overview(words: list[str]) -> argparse.Namespace:
         epilog=f"`tiny-audio {prefix}VERB --help` describes one verb.",
     )
     if not group:
-        parser.add_argument("--version", action="version", version=f"tiny-audio {__version__}")
+        parser.add_argument("-V", "--version", action="version", version=f"tiny-audio {__version__}")
     verbs = parser.add_subparsers(metavar="VERB", required=True)
     lines = {verb.removeprefix(prefix): text for verb, (_, text) in VERBS.items() if verb.startswith(prefix)}
     if not group:

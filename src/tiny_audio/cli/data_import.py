@@ -17,7 +17,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "by default what it looks like",
     )
     parser.add_argument("path", type=Path, help="file or folder of the corpus, or hf:OWNER/NAME on the hub")
-    parser.add_argument("-o", "--output", type=Path, required=True, help="manifest to write")
+    parser.add_argument(
+        "-o", "--output", type=Path, required=True, help="manifest to write; audio out of tables goes beside it"
+    )
     parser.add_argument("--split", default="", help="which part, where there are several, such as train")
     parser.add_argument("--config", default="", help="which variant of a set on the hub")
     parser.add_argument(
@@ -28,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FIELD=NAME",
         help="column of a table that holds audio, text, id, speaker, ..., if its name does not tell",
     )
-    parser.add_argument("--max-utterances", type=int, metavar="N", help="stop after the first N")
+    parser.add_argument("--max-utterances", type=_positive, metavar="N", help="stop after the first N")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
 
 
@@ -37,6 +39,13 @@ def _column(text: str) -> tuple[str, str]:
     if not separator or not name:
         raise argparse.ArgumentTypeError(f"found '{text}'; expected FIELD=NAME, such as text=sentence")
     return field, name
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"found {number}; expected 1 or more")
+    return number
 
 
 def run(args: argparse.Namespace) -> int:
@@ -48,14 +57,14 @@ def run(args: argparse.Namespace) -> int:
 
     from tiny_audio import atomic
     from tiny_audio.data.corpora.corpus import ReadOptions
-    from tiny_audio.data.corpora.importer import AUDIO_FOLDER_NAME, import_entries, open_corpus
+    from tiny_audio.data.corpora.importer import import_entries, open_corpus
     from tiny_audio.data.manifest import write_manifest
     from tiny_audio.errors import DatasetError
 
     options = ReadOptions(split=args.split, config=args.config, columns=dict(args.column))
     entries = islice(open_corpus(args.path, format_name=args.format, options=options), args.max_utterances)
     with tqdm(entries, unit="utt", file=sys.stderr, disable=True if args.quiet else None) as bar:
-        report = import_entries(bar, args.output.parent / AUDIO_FOLDER_NAME)
+        report = import_entries(bar, args.output.with_name(f"{args.output.stem}-audio"))
     if not report.utterances:
         reason = f": {report.skipped[0].where}: {report.skipped[0].reason}" if report.skipped else ""
         raise DatasetError(f"'{args.path}' gave no utterance, {len(report.skipped)} were skipped{reason}")

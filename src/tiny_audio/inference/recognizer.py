@@ -14,6 +14,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from tiny_audio.errors import CheckpointError
 from tiny_audio.inference.guards import (
     NO_SPEECH_THRESHOLD,
     active_duration,
@@ -23,18 +24,28 @@ from tiny_audio.inference.guards import (
 )
 from tiny_audio.inference.timestamps import word_times
 from tiny_audio.models import int8, token_cap
+from tiny_audio.models.asr_config import ASRConfig
 from tiny_audio.models.asr_model import ASRModel
+from tiny_audio.models.checkpoint import load_without_llm
 from tiny_audio.models.ctc import ctc_loss, is_feasible
 from tiny_audio.models.ctc_alignment import align_words
 from tiny_audio.models.joint_decoding import CandidateScores, choose_text, ctc_candidates
 from tiny_audio.models.llama_runner import LlamaRunner
+from tiny_audio.models.llm import open_llm_file
 from tiny_audio.models.posteriors import FramePosteriors, embed_frames, frame_posteriors
 from tiny_audio.models.projectors.aligned import Projected
 from tiny_audio.models.speculative import Decoded, DraftedPrompt, decode
 from tiny_audio.models.speech_llm import SpeechLLM
 from tiny_audio.models.splice import splice_audio
 from tiny_audio.models.words import Word
-from tiny_audio.text.prompts import decode_transcript, encode_prompt, encode_transcript
+from tiny_audio.text.prompts import (
+    PromptConfig,
+    Tokenizer,
+    decode_transcript,
+    encode_prompt,
+    encode_transcript,
+    end_token_id,
+)
 from tiny_audio.types import Waveform
 
 Mode = Literal["accurate", "fast"]
@@ -92,17 +103,64 @@ def resolve_dtype(name: DType, device: torch.device) -> torch.dtype:
 class _Prompt:
     """The `transcribe` prompt as embeddings, without the language model behind it."""
 
-    def __init__(self, speech_llm: SpeechLLM) -> None:
-        self.end_id, self.end_ids = speech_llm.end_id, frozenset(speech_llm.end_ids)
-        self._before, self._after = encode_prompt(speech_llm.tokenizer, speech_llm.prompt)
-        self._audio_token_id = speech_llm.audio_token_id
-        self._table_VE = speech_llm.llm.get_input_embeddings().weight.detach()
+    def __init__(
+        self, prompt: PromptConfig, tokenizer: Tokenizer, table_VE: Tensor, speech_llm: SpeechLLM | None
+    ) -> None:
+        self.end_id = end_token_id(tokenizer, prompt)
+        self.end_ids = frozenset(speech_llm.end_ids if speech_llm is not None else {self.end_id})
+        self._before, self._after = encode_prompt(tokenizer, prompt)
+        self._table_VE = table_VE
 
     def embed(self, audio_AE: Tensor) -> Tensor:
         """`(L, E)` around one utterance."""
-        ids = torch.tensor([*self._before, *[self._audio_token_id] * len(audio_AE), *self._after])
-        tokens_LE = self._table_VE[ids.masked_fill(ids == self._audio_token_id, 0)]
-        return splice_audio(tokens_LE[None], [audio_AE], ids[None].to(audio_AE.device), self._audio_token_id)[0]
+        placeholder = len(self._table_VE)
+        ids_1L = torch.tensor([[*self._before, *[placeholder] * len(audio_AE), *self._after]], device=audio_AE.device)
+        tokens_1LE = self._table_VE[ids_1L.masked_fill(ids_1L == placeholder, 0)]
+        return splice_audio(tokens_1LE, [audio_AE], ids_1L, placeholder)[0]
+
+
+def _can_run_by_layers(config: ASRConfig) -> bool:
+    """Whether the language model is a plain Llama in one file, and not one that the checkpoint holds itself."""
+    if config.draft_only or config.llm.training == "full":
+        return False
+    found = open_llm_file(config.llm)
+    return found is not None and LlamaRunner.supports(found[0])
+
+
+def _runner_by_layers(
+    config: ASRConfig, adapters: Mapping[str, Tensor], table_VE: Tensor, dtype: torch.dtype
+) -> LlamaRunner:
+    """The language model with its adapters folded in, of which one layer at a time is in memory in float32.
+
+    Raises:
+        CheckpointError: an adapter belongs to no layer, or is not whole.
+    """
+    found = open_llm_file(config.llm)
+    assert found is not None
+    sizes, file = found
+    used: set[str] = set()
+
+    def weight(name: str) -> Tensor:
+        tensor = file.read(name)
+        keys = [f"lora.{name.removesuffix('.weight')}.{part}" for part in ("up", "down")]
+        if config.llm.lora is not None and any(key in adapters for key in keys):
+            missing = [key for key in keys if key not in adapters]
+            if missing:
+                raise CheckpointError(f"the checkpoint does not fit its configuration: missing {missing[0]}")
+            up, down = (adapters[key].float() for key in keys)
+            used.update(keys)
+            tensor.addmm_(up, down, alpha=config.llm.lora.alpha / config.llm.lora.rank)
+        return tensor
+
+    runner = LlamaRunner(sizes, weight, dtype=dtype, table_VE=table_VE)
+    if unused := sorted(adapters.keys() - used):
+        raise CheckpointError(f"the checkpoint does not fit its configuration: unexpected {unused[0]}")
+    expected = len(config.llm.lora.targets) * 2 * sizes["num_hidden_layers"] if config.llm.lora else 0
+    if len(used) != expected:
+        raise CheckpointError(
+            f"the checkpoint does not fit its configuration: {len(used)} adapter tensors, expected {expected}"
+        )
+    return runner
 
 
 class Recognizer:
@@ -115,10 +173,17 @@ class Recognizer:
         mode: accurate: CTC and language model decide together. fast: CTC alone.
         dtype: of the products in encoder and language model.
         with_words: time every word.
+        runner: the language model, where `model` comes without it.
     """
 
     def __init__(
-        self, model: ASRModel, *, mode: Mode = "accurate", dtype: DType = "float32", with_words: bool = False
+        self,
+        model: ASRModel,
+        *,
+        mode: Mode = "accurate",
+        dtype: DType = "float32",
+        with_words: bool = False,
+        runner: LlamaRunner | None = None,
     ) -> None:
         self.config = model.config
         self.with_words = with_words
@@ -130,13 +195,17 @@ class Recognizer:
         if self.encoder is not None and product_dtype == torch.int8:
             self.encoder = copy.deepcopy(self.encoder)
             int8.quantize_linears(self.encoder)
-        self.runner: LlamaRunner | None = None
+        self.runner = runner
         self.speech_llm = model.speech_llm if mode == "accurate" or not model.is_aligned else None
-        self._head = int8.Int8Linear(self.table_VE) if product_dtype == torch.int8 else None
-        if self.speech_llm is not None and LlamaRunner.supports(self.speech_llm.llm):
-            self.runner = LlamaRunner(self.speech_llm.llm, dtype=product_dtype)
-            self._prompt = _Prompt(self.speech_llm)
+        if self.speech_llm is not None and LlamaRunner.supports(self.speech_llm.llm.config.to_dict()):
+            self.runner = LlamaRunner.from_llm(self.speech_llm.llm, dtype=product_dtype)
+        if self.runner is not None:
+            self._prompt = _Prompt(self.config.prompt, self.tokenizer, self.table_VE, self.speech_llm)
             self.speech_llm = None
+        self._head = None
+        if product_dtype == torch.int8:
+            is_tied = self.runner is not None and isinstance(self.runner.head, int8.Int8Linear) and self.runner.is_tied
+            self._head = self.runner.head if is_tied and self.runner else int8.Int8Linear(self.table_VE)
 
     @classmethod
     def from_pretrained(
@@ -148,11 +217,22 @@ class Recognizer:
         device: str = "auto",
         with_words: bool = False,
     ) -> "Recognizer":
-        """Load a checkpoint; see `ASRModel.from_pretrained`."""
-        model = ASRModel.from_pretrained(name)
+        """Load a checkpoint; see `ASRModel.from_pretrained`.
+
+        Where it can, it reads the language model layer by layer and keeps it in the format of the products alone.
+        """
+        config = ASRConfig.from_pretrained(name)
         if device == "auto":
             device = "cuda" if torch.cuda.is_available() else "cpu"
-        return cls(model.to(device), mode=mode, dtype=dtype, with_words=with_words)
+        runner = None
+        if config.projector.aligned and mode == "fast":
+            model, _ = load_without_llm(name)
+        elif config.projector.aligned and device == "cpu" and _can_run_by_layers(config):
+            model, adapters = load_without_llm(name)
+            runner = _runner_by_layers(config, adapters, model.table_VE, resolve_dtype(dtype, torch.device(device)))
+        else:
+            model = ASRModel.from_pretrained(name)
+        return cls(model.to(device), mode=mode, dtype=dtype, with_words=with_words, runner=runner)
 
     @torch.inference_mode()
     def transcribe_waveforms(self, waveforms: Sequence[Waveform]) -> list[Hypothesis]:

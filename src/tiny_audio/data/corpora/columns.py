@@ -45,9 +45,9 @@ def find_columns(names: Iterable[str], given: Mapping[str, str], *, where: str) 
         if column not in names:
             raise DatasetError(f"{where} has columns {', '.join(names)}; expected '{column}' for the {name}")
     for name, known in COLUMNS.items():
-        column = given.get(name) or next((by_lower[one] for one in known if one in by_lower), None)
-        if column is not None:
-            found[name] = column
+        usual = (by_lower[one] for one in known if one in by_lower)
+        if chosen := given.get(name) or next(usual, ""):
+            found[name] = chosen
     for name in ("audio", "text"):
         if name not in found:
             raise DatasetError(

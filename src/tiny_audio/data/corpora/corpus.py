@@ -1,6 +1,7 @@
 """What the readers of corpora have in common: one `Entry` for each utterance, one `Skipped` for what cannot be used."""
 
 import gzip
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -96,7 +97,7 @@ def read_lines(path: Path) -> Iterator[tuple[int, str]]:
                     yield number, text
     except UnicodeDecodeError:
         raise DatasetError(f"'{path}' is not UTF-8 text; convert it first") from None
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise DatasetError(f"cannot read '{path}': {getattr(error, 'strerror', None) or error}") from error
 
 

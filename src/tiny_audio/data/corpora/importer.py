@@ -40,8 +40,6 @@ FORMATS: dict[str, CorpusFormat] = {
     )
 }
 AUTO = "auto"
-AUDIO_FOLDER_NAME = "audio"
-"""Beside the manifest: recordings that came inside a table."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +81,7 @@ def import_entries(entries: Iterable[Entry | Skipped], audio_folder: Path) -> Im
 
     Args:
         entries: of one corpus or several.
-        audio_folder: where recordings that lie inside a table are written to; made when needed.
+        audio_folder: where recordings that lie inside a table are written to; made when needed, of this corpus alone.
     """
     measure = lru_cache(maxsize=1024)(measure_duration)  # a recording may hold many utterances
     utterances: list[Utterance] = []

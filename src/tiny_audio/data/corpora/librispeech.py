@@ -10,7 +10,6 @@ from tiny_audio.data.corpora.corpus import (
     Skipped,
     read_lines,
     recordings_by_stem,
-    squeeze,
 )
 
 _PATTERN = "*.trans.txt"
@@ -21,12 +20,12 @@ def _read(folder: Path, _: ReadOptions) -> Entries:
         recordings = recordings_by_stem(path.parent)
         for number, line in read_lines(path):
             where = f"{path}:{number}"
-            name, _, text = line.partition(" ")
+            name, *words = line.split()
             if name not in recordings:
                 yield Skipped(where=where, reason=f"no recording '{name}' beside it")
                 continue
             speaker = name.partition("-")[0]
-            yield Entry(where=where, id=name, audio=recordings[name], text=squeeze(text), speaker=speaker)
+            yield Entry(where=where, id=name, audio=recordings[name], text=" ".join(words), speaker=speaker)
 
 
 LIBRISPEECH = CorpusFormat(

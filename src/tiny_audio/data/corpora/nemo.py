@@ -9,7 +9,7 @@ from tiny_audio.errors import DatasetError
 
 
 def _matches(path: Path) -> bool:
-    if not path.is_file():
+    if path.suffix not in (".json", ".jsonl") or not path.is_file():
         return False
     try:
         row = json.loads(first_line(path))

@@ -19,11 +19,12 @@ def read_rows(path: Path) -> Iterator[tuple[int, dict[str, str] | None]]:
     Raises:
         DatasetError: it cannot be read.
     """
-    is_tsv = path.suffix == ".tsv"
-    quoting = csv.QUOTE_NONE if is_tsv else csv.QUOTE_MINIMAL
     try:
         with path.open(encoding="utf-8-sig", newline="") as lines:
-            rows = csv.reader(lines, delimiter=_delimiter(path), quoting=quoting, strict=not is_tsv)
+            if path.suffix == ".tsv":
+                rows = csv.reader(lines, delimiter="\t", quoting=csv.QUOTE_NONE)
+            else:
+                rows = csv.reader(lines, delimiter=_delimiter(path), strict=True)
             header = next(rows, [])
             for row in rows:
                 if row:

@@ -27,7 +27,7 @@ class FasterWhisper:
         except ImportError:
             raise MissingExtraError("faster-whisper", "dev") from None
         name = f"whisper-{size}"
-        files = _stored_files(name) if name in CACHED else None
+        files = stored_files(name) if name in CACHED else None
         self.model = WhisperModel(size, device="cpu", compute_type="float32", files=files)
 
     def transcribe_batch(self, waveforms: Sequence[Waveform]) -> list[Transcript]:
@@ -39,7 +39,7 @@ class FasterWhisper:
         return " ".join(segment.text.strip() for segment in segments)
 
 
-def _stored_files(name: str) -> dict[str, bytes]:
+def stored_files(name: str) -> dict[str, bytes]:
     """The model's files in memory: the store has no list of the vocabulary, which stands in the tokenizer as well."""
     from tokenizers import Tokenizer
 
