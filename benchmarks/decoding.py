@@ -17,9 +17,10 @@ from tiny_audio.audio.timebase import MAX_CHUNK
 from tiny_audio.data.manifest import read_manifest
 from tiny_audio.data.recordings import load_waveform
 from tiny_audio.evaluation.wer import ErrorCounts, count_errors
-from tiny_audio.models.asr_model import ASRModel, CandidateScores, choose_text, frame_posteriors
-from tiny_audio.models.projectors.aligned import Projected
-from tiny_audio.text.prompts import decode_transcript
+from tiny_audio.inference.recognizer import Recognizer
+from tiny_audio.models.asr_model import ASRModel
+from tiny_audio.models.joint_decoding import CandidateScores, choose_text
+from tiny_audio.types import Waveform
 
 CTC_WEIGHTS = (0.0, 0.2, 0.35, 0.5, 0.7, 1.0, 1.5)
 WORD_BONUSES = (0.0, 0.5, 1.0, 1.5)
@@ -38,6 +39,7 @@ def main() -> None:
     assert model.speech_llm is not None, "a checkpoint of `correct` is needed"
     if args.beams:
         model.config = replace(model.config, decoding=replace(model.config.decoding, num_beams=args.beams))
+    recognizer = Recognizer(model)
     totals: dict[tuple[float, float], ErrorCounts] = {}
     for manifest in args.manifest:
         references, drafts, oracle = [], [], []
@@ -45,15 +47,11 @@ def main() -> None:
         of_ctc: list[dict[str, CandidateScores]] = []
         short = [utterance for utterance in read_manifest(manifest) if utterance.duration <= MAX_CHUNK]
         for utterance in tqdm(short[: args.limit or None], desc=str(manifest), disable=None):
-            mel_BMF, mel_lengths_B = model.encoder.features([load_waveform(utterance)])
-            lengths_B = model.encoder.mel_to_encoder_frames(mel_lengths_B)
-            projected: Projected = model.projector(model.encoder(mel_BMF, mel_lengths_B), lengths_B)
-            posteriors = frame_posteriors(projected.hidden_BAE[0], projected.blank_BA[0], model.table_VE)
             references.append(utterance.text)
-            drafts.append(decode_transcript(model.tokenizer, posteriors.greedy_ids()))
-            scores = model.score_candidates(posteriors, projected)
+            text, texts, scores = _hear(recognizer, load_waveform(utterance))
+            drafts.append(text)
             scored.append(scores)
-            of_ctc.append({text: scores[text] for text in model.candidate_texts(posteriors)})
+            of_ctc.append({text: scores[text] for text in texts})
             oracle.append(min(scores, key=lambda text: count_errors([utterance.text], [text]).errors))
         draft, best_possible = count_errors(references, drafts), count_errors(references, oracle)
         print(f"{manifest}: {len(references)} clips, draft {draft.wer:.2%}, oracle {best_possible.wer:.2%}")
@@ -74,6 +72,16 @@ def main() -> None:
             print(f"  ctc_weight {ctc_weight:.2f}: " + "  ".join(row))
     best = min(totals, key=lambda key: totals[key].wer)
     print(f"best over all: ctc_weight {best[0]}, word_bonus {best[1]}: {totals[best].wer:.2%}")
+
+
+def _hear(recognizer: Recognizer, waveform: Waveform) -> tuple[str, list[str], dict[str, CandidateScores]]:
+    """The draft, the CTC's texts, and the scores of all candidates, before anything is decided."""
+    output = recognizer.encoder(*recognizer.encoder.features([waveform]))
+    (heard,) = recognizer._hear(output.last_hidden_state, output.lengths)
+    if heard.embeds_AE is None:  # silence: there is nothing to decide
+        return heard.draft, [heard.draft], {heard.draft: CandidateScores(llm=0.0, ctc=0.0)}
+    (decoded,) = recognizer._decode([heard])
+    return heard.draft, list(heard.candidates), recognizer._scores(heard, decoded)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,8 @@ def test_every_public_name_exists() -> None:
 
 def test_public_names_are_few_and_listed_on_purpose() -> None:
     assert set(tiny_audio.__all__) == {
-        "Segment", "Transcriber", "Transcript", "__version__", "errors", "evaluate", "load_audio", "load_model",
+        "ASRConfig", "ASRModel", "Recognizer", "Segment", "Transcriber", "Transcript", "Word",
+        "__version__", "errors", "evaluate", "load_audio", "load_model",
     }  # fmt: skip
 
 
@@ -28,8 +29,12 @@ def test_importing_the_package_imports_nothing_heavy() -> None:
     assert result.stdout == "[]\n"
 
 
-def test_reading_audio_does_not_import_torch() -> None:
-    code = "import sys, tiny_audio; tiny_audio.load_audio, tiny_audio.Transcriber; sys.exit('torch' in sys.modules)"
+def test_reading_audio_and_configurations_does_not_import_torch() -> None:
+    names = ("load_audio", "load_model", "Transcriber", "Transcript", "Word", "ASRConfig", "evaluate", "errors")
+    code = (
+        f"import sys, tiny_audio; [getattr(tiny_audio, name) for name in {names}]\n"
+        "sys.exit(sorted({'torch', 'transformers'} & set(sys.modules)) or 0)"
+    )
 
     assert subprocess.run([sys.executable, "-c", code], timeout=60, check=False).returncode == 0
 

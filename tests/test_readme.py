@@ -1,23 +1,32 @@
 """What README says is there is there, and what it says to type works."""
 
+import contextlib
+import io
 import json
+import logging
 import os
 import re
+import runpy
+import shlex
+import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+import tomllib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from tiny_audio import cli, load_audio
 from tiny_audio.data.manifest import read_manifest
 from tiny_audio.evaluation.wer import count_errors
 from tiny_audio.weights.store import DEFAULT_WEIGHTS, is_cached
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-CLIPS = sorted((ROOT / "examples").glob("*.flac"))
+EXAMPLES = read_manifest(ROOT / "examples/manifest.jsonl")
 MAX_EXAMPLES_WER = 0.15
 
 
@@ -44,13 +53,32 @@ def commands(block: str) -> list[str]:
 
 def clips_are_understood(output: str, _: Path) -> None:
     """One line a clip, and the words that are said in it."""
-    said = {utterance.audio.name: utterance.text for utterance in read_manifest(ROOT / "examples/manifest.jsonl")}
-    counts = count_errors([said[clip.name] for clip in CLIPS], output.splitlines())
-    assert counts.wer < MAX_EXAMPLES_WER, output
+    assert_understood(*output.splitlines())
 
 
-def subtitles_are_written(_: str, folder: Path) -> None:
-    assert sorted(path.name for path in (folder / "runs/subtitles").iterdir()) == [f"{clip.stem}.srt" for clip in CLIPS]
+def assert_understood(*texts: str) -> None:
+    """The texts of the examples, in the order of their names."""
+    said = [utterance.text for utterance in sorted(EXAMPLES, key=lambda utterance: utterance.audio.name)]
+    assert count_errors(said, texts).wer < MAX_EXAMPLES_WER, texts
+
+
+def transcripts_are_written(_: str, folder: Path) -> None:
+    written = folder / "runs/transcripts"
+    names = [utterance.audio.stem for utterance in EXAMPLES]
+    assert {path.name for path in written.iterdir()} == {f"{name}.{kind}" for name in names for kind in ("srt", "json")}
+    transcripts = [json.loads(path.read_text()) for path in sorted(written.glob("*.json"))]
+    assert_understood(*(transcript["text"] for transcript in transcripts))
+    for transcript in transcripts:
+        words = [word for segment in transcript["segments"] for word in segment["words"]]
+        assert " ".join(word["text"] for word in words) == transcript["text"]
+        assert [word["start"] for word in words] == sorted(word["start"] for word in words)
+
+
+def is_one_clip(output: str, _: Path) -> None:
+    """`LJ001-0009`, with times in front or without."""
+    (line,) = output.splitlines()
+    assert line.endswith("printing then for our purpose may be considered as the art of making books by means of"
+                         " movable types."), output  # fmt: skip
 
 
 def is_json_with_text(output: str, _: Path) -> None:
@@ -61,21 +89,28 @@ def results_are_good(output: str, folder: Path) -> None:
     scores = json.loads((folder / "runs/examples/results.json").read_text())
     assert "  Corpus WER: " in output
     assert scores["wer"] < MAX_EXAMPLES_WER
-    assert scores["num_utterances"] == len(CLIPS)
+    assert scores["num_utterances"] == len(EXAMPLES)
+
+
+def systems_are_compared(output: str, folder: Path) -> None:
+    assert output.splitlines()[-1].startswith("whisper-base ")
+    names = {"answers", "report.html", "results.json", "results.jsonl", "summary.md"}
+    assert {path.name for path in (folder / "runs/compare").iterdir()} == names
 
 
 def labels_are_right(_: str, folder: Path) -> None:
     """Whisper base is the ruler: 15 % is far above what it needs for these clips."""
-    said, labelled = (
-        read_manifest(path) for path in (ROOT / "examples/manifest.jsonl", folder / "data/labelled.jsonl")
-    )
-    assert [utterance.audio.name for utterance in labelled] == [utterance.audio.name for utterance in said]
-    texts = ([utterance.text for utterance in utterances] for utterances in (said, labelled))
-    assert count_errors(*texts).wer < MAX_EXAMPLES_WER
+    labelled = read_manifest(folder / "data/labelled.jsonl")
+    assert_understood(*(utterance.text for utterance in sorted(labelled, key=lambda one: one.audio.name)))
 
 
-def names_a_file(output: str, folder: Path) -> None:
-    assert (folder / output.strip()).is_file()
+def has_no_problems(output: str, _: Path) -> None:
+    assert "no problems" in output
+
+
+def names_files(output: str, folder: Path) -> None:
+    assert output.splitlines()
+    assert all((folder / line).is_file() for line in output.splitlines())
 
 
 def names_a_checkpoint(output: str, folder: Path) -> None:
@@ -94,38 +129,59 @@ class Run:
     smaller: str = ""
 
 
-TWO_STEPS = "--set optim.max_steps=2 validate_every=2 save_every=2 max_validation_utterances=2"
-TRAIN = ".venv/bin/tiny-audio train"
-ON = "--train data/cache --validation examples/manifest.jsonl"
+ONE_STEP = "--set optim.max_steps=1 validate_every=1 save_every=1 max_validation_utterances=1"
+BIN = ".venv/bin/tiny-audio"
+VALIDATION = "--validation examples/manifest.jsonl"
+ON = f"--train data/cache {VALIDATION}"
 RUNS: dict[str, Run] = {
-    ".venv/bin/tiny-audio --help": Run(check=prints_something),
-    ".venv/bin/tiny-audio transcribe examples/*.flac": Run(check=clips_are_understood),
-    ".venv/bin/tiny-audio transcribe examples/*.flac --format srt -o runs/subtitles": Run(check=subtitles_are_written),
-    "cat examples/LJ001-0009.flac | .venv/bin/tiny-audio transcribe - --format json": Run(check=is_json_with_text),
-    ".venv/bin/tiny-audio eval examples/manifest.jsonl --output-dir runs/examples": Run(check=results_are_good),
-    ".venv/bin/tiny-audio data texts --count 30000 -o data/texts.tsv": Run(check=names_a_file, smaller="--count 20"),
-    ".venv/bin/tiny-audio data synth data/texts.tsv --voices hibari --count 20000 -o data/speech": Run(
-        check=names_a_file, smaller="--count 4"
+    f"{BIN} --help": Run(check=prints_something),
+    f"{BIN} transcribe examples/*.flac": Run(check=clips_are_understood),
+    f"{BIN} transcribe examples --format srt,json --word-timestamps -o runs/transcripts": Run(
+        check=transcripts_are_written
     ),
-    ".venv/bin/tiny-audio data cache data/speech/manifest.jsonl --augment --copies 2 -o data/cache": Run(
-        check=lambda _, folder: names_a_file("data/cache/index.jsonl", folder)
+    f"{BIN} transcribe examples/LJ001-0009.flac --mode fast --timestamps": Run(check=is_one_clip),
+    f"cat examples/LJ001-0009.flac | {BIN} transcribe - --format json": Run(check=is_json_with_text),
+    f"arecord -q -t raw -f S16_LE -r 16000 | {BIN} listen -": Run(check=is_one_clip),
+    f"{BIN} eval examples/manifest.jsonl --output-dir runs/examples": Run(check=results_are_good),
+    f"{BIN} eval tiny-audio-base whisper-base --dataset examples --output-dir runs/compare": Run(
+        check=systems_are_compared, smaller="--max-samples 1"
     ),
-    f"{TRAIN} align {ON} -o runs/align": Run(check=names_a_checkpoint, smaller=TWO_STEPS),
-    f"{TRAIN} correct --init runs/align/best {ON} -o runs/correct": Run(check=names_a_checkpoint, smaller=TWO_STEPS),
-    ".venv/bin/tiny-audio eval runs/correct/best examples/manifest.jsonl": Run(
-        check=prints_something, smaller="--max-samples 1"
+    f"{BIN} data texts --count 30000 -o data/texts.tsv": Run(check=names_files, smaller="--count 20"),
+    f"{BIN} data synth data/texts.tsv --voices hibari --count 20000 -o data/speech": Run(
+        check=names_files, smaller="--count 4"
     ),
-    ".venv/bin/tiny-audio data label examples/manifest.jsonl -o data/labelled.jsonl": Run(check=labels_are_right),
-    ".venv/bin/tiny-audio weights --verify": Run(check=prints_something),
+    f"{BIN} data cache data/speech/manifest.jsonl --augment --copies 2 -o data/cache": Run(
+        check=lambda _, folder: names_files("data/cache/index.jsonl", folder)
+    ),
+    f"{BIN} train align {ON} -o runs/align": Run(check=names_a_checkpoint, smaller=ONE_STEP),
+    f"{BIN} train correct --init runs/align/best {ON} -o runs/correct": Run(check=names_a_checkpoint, smaller=ONE_STEP),
+    f"{BIN} eval runs/correct/best examples/manifest.jsonl": Run(check=prints_something, smaller="--max-samples 1"),
+    f"{BIN} train ctc --recipe aut_tiny_ctc --train data/speech/manifest.jsonl {VALIDATION} -o runs/aut": Run(
+        check=names_a_checkpoint, smaller=ONE_STEP
+    ),
+    f"{BIN} data import recordings -o data/own.jsonl": Run(check=names_files),
+    f"{BIN} data check data/own.jsonl --recipe tiny_audio_base": Run(check=has_no_problems),
+    f"{BIN} data stats data/own.jsonl": Run(check=prints_something),
+    f"{BIN} data split data/own.jsonl -o data/own": Run(check=names_files),
+    f"{BIN} data label data/own.jsonl -o data/labelled.jsonl": Run(check=labels_are_right),
+    f"{BIN} recipes": Run(check=prints_something),
+    f"{BIN} show params tiny_audio_base": Run(check=prints_something),
+    f"{BIN} show params hubert_xlarge_swiglu_qwen3_8b --as-seed": Run(check=prints_something),
+    f"{BIN} weights --verify": Run(check=prints_something),
 }
 MAKE_COMMANDS = ["make run", "make test"]
 """Tried by tests of their own, below."""
+PYTHON: dict[str, Callable[[str, Path], None]] = {
+    "In Python": clips_are_understood,
+    "Systems and their sizes": is_one_clip,
+}
 
 
 def test_every_command_of_readme_is_tried_and_no_other():
     written = [command for block in blocks("bash").values() for command in commands(block)]
 
     assert sorted(written) == sorted([*RUNS, *MAKE_COMMANDS])
+    assert list(blocks("python")) == list(PYTHON)
 
 
 @pytest.fixture
@@ -137,11 +193,45 @@ def weights() -> None:
 
 
 @pytest.fixture
-def workspace(tmp_path, weights) -> Path:
-    """An empty folder that looks like the repository to the commands."""
+def workspace(tmp_path, weights, monkeypatch) -> Iterator[Path]:
+    """The current folder, which looks like the repository to the commands, with recordings of one's own."""
     (tmp_path / ".venv").symlink_to(sys.prefix)
     (tmp_path / "examples").symlink_to(ROOT / "examples")
-    return tmp_path
+    (tmp_path / "recordings").mkdir()
+    for utterance in EXAMPLES:
+        shutil.copy(utterance.audio, tmp_path / "recordings")
+        (tmp_path / "recordings" / f"{utterance.audio.stem}.txt").write_text(utterance.text, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    logger = logging.getLogger("tiny_audio")
+    before = logger.level, logger.handlers
+    yield tmp_path
+    logger.setLevel(before[0])
+    logger.handlers = before[1]
+
+
+@pytest.fixture
+def microphone(tmp_path, monkeypatch) -> None:
+    """An `arecord` that hears one of the examples."""
+    samples = load_audio(ROOT / "examples/LJ001-0009.flac")
+    (tmp_path / "samples").write_bytes((samples * 32767).astype(np.int16).tobytes())
+    (tmp_path / "bin").mkdir()
+    program = tmp_path / "bin/arecord"
+    program.write_text(f"#!/bin/sh\ncat '{tmp_path / 'samples'}'\n", encoding="utf-8")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}{os.pathsep}{os.environ['PATH']}")
+
+
+def run_command(command: str, folder: Path) -> str:
+    """Standard output of a command of README; pipes in a shell, others here, since importing torch takes seconds."""
+    program, *words = shlex.split(command)
+    if program != BIN or "|" in words:
+        return shell(command, folder)
+    files = [sorted(map(str, Path().glob(word))) if "*" in word else [word] for word in words]
+    output = io.StringIO()
+    with contextlib.redirect_stdout(output):
+        exit_code = cli.main([name for names in files for name in names])
+    assert exit_code == 0, f"{command}\nexit code {exit_code}\n{output.getvalue()}"
+    return output.getvalue()
 
 
 def shell(command: str, folder: Path) -> str:
@@ -162,17 +252,19 @@ def shell(command: str, folder: Path) -> str:
 
 
 @pytest.mark.parametrize("heading", [heading for heading in blocks("bash") if heading != "Quick start"])
-def test_the_commands_of_a_section_work_one_after_the_other(workspace, heading):
+def test_the_commands_of_a_section_work_one_after_the_other(workspace, microphone, heading):
     for command in commands(blocks("bash")[heading]):
         run = RUNS[command]
-        run.check(shell(f"{command} {run.smaller}", workspace), workspace)
+        run.check(run_command(f"{command} {run.smaller}", workspace), workspace)
 
 
-def test_the_python_of_readme_runs(workspace):
-    (code,) = blocks("python").values()
-    (workspace / "snippet.py").write_text(code, encoding="utf-8")
+@pytest.mark.parametrize("heading", PYTHON)
+def test_the_python_of_readme_runs(workspace, capsys, heading):
+    (workspace / "snippet.py").write_text(blocks("python")[heading], encoding="utf-8")
+    capsys.readouterr()
+    runpy.run_path("snippet.py", run_name="__main__")
 
-    clips_are_understood(shell(".venv/bin/python snippet.py", workspace), workspace)
+    PYTHON[heading](capsys.readouterr().out, workspace)
 
 
 def test_make_run_prints_the_words_of_the_examples_and_nothing_else(weights):
@@ -187,6 +279,13 @@ def test_make_test_has_all_four_parts():
 
     for tool in ("ruff check", "ruff format --check", "mypy", "lint-imports", "pytest"):
         assert f".venv/bin/{tool}" in plan
+
+
+def test_the_extras_are_those_of_the_package():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    _, _, table = README.partition("| Extra |")
+
+    assert re.findall(r"^\| `(\w+)`", table, re.MULTILINE) == list(project["optional-dependencies"])
 
 
 # --- the list of files and the links --------------------------------------------------------------------------------

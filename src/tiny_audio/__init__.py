@@ -15,17 +15,38 @@ if TYPE_CHECKING:
     from tiny_audio import errors
     from tiny_audio.audio.io import load_audio
     from tiny_audio.evaluation.evaluate import evaluate
+    from tiny_audio.inference.recognizer import Recognizer
     from tiny_audio.inference.results import Segment, Transcript
     from tiny_audio.inference.transcriber import Transcriber, load_model
+    from tiny_audio.models.asr_config import ASRConfig
+    from tiny_audio.models.asr_model import ASRModel
+    from tiny_audio.models.words import Word
 
 __version__ = "0.1.0"
 
-__all__ = ["Segment", "Transcriber", "Transcript", "__version__", "errors", "evaluate", "load_audio", "load_model"]
+__all__ = [
+    "ASRConfig",
+    "ASRModel",
+    "Recognizer",
+    "Segment",
+    "Transcriber",
+    "Transcript",
+    "Word",
+    "__version__",
+    "errors",
+    "evaluate",
+    "load_audio",
+    "load_model",
+]
 
 _HOMES = {
+    "ASRConfig": "tiny_audio.models.asr_config",
+    "ASRModel": "tiny_audio.models.asr_model",
+    "Recognizer": "tiny_audio.inference.recognizer",
     "Segment": "tiny_audio.inference.results",
     "Transcriber": "tiny_audio.inference.transcriber",
     "Transcript": "tiny_audio.inference.results",
+    "Word": "tiny_audio.models.words",
     "evaluate": "tiny_audio.evaluation.evaluate",
     "load_audio": "tiny_audio.audio.io",
     "load_model": "tiny_audio.inference.transcriber",

@@ -5,7 +5,6 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tiny_audio.errors import TinyAudioError
@@ -39,7 +38,7 @@ class JobReport:
         self._started = self._drawn = time.perf_counter()
         self._finished_seconds = self._open_seconds = 0.0
         self._open_share = 0.0  # of the file at work
-        self._sizes = [_size(job.source.audio) for job in jobs]
+        self._sizes = [job.source.num_bytes for job in jobs]
 
     def advance(self, progress: "Progress") -> None:
         """One more segment is done."""
@@ -143,13 +142,6 @@ class JobReport:
     def _event(self, event: str, **fields: Any) -> None:
         if self._is_json:
             print(json.dumps({"event": event} | fields, ensure_ascii=False), file=sys.stderr, flush=True)
-
-
-def _size(audio: str) -> int:
-    try:
-        return Path(audio).stat().st_size
-    except OSError:
-        return 0
 
 
 def _clock(seconds: float) -> str:

@@ -5,7 +5,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-HELP = "train a recogniser: align (CTC), then correct (language model)"
+HELP = "train a stage of a recipe: align, correct, speech_llm or ctc"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -3,16 +3,18 @@
 import argparse
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tiny_audio.audio.vad import VAD_KINDS, VadOptions
 from tiny_audio.cli.job_report import JobReport
-from tiny_audio.errors import AudioError, ConfigError, OutputError, TinyAudioError
+from tiny_audio.errors import ConfigError, OutputError, TinyAudioError
 from tiny_audio.inference.writers import FORMATS, JSON_SHAPES, Style, timed_line, write_transcript
 
 if TYPE_CHECKING:
+    from tiny_audio.inference.jobs import Job
+    from tiny_audio.inference.results import Transcript
     from tiny_audio.inference.transcriber import ModelOnDemand, SpeechModel
 
 HELP = "turn speech in audio files into text"
@@ -61,6 +63,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--progress", choices=("auto", "json", "none"), default="auto", help="auto: a line, on a terminal only"
     )
 
+    bulk = parser.add_argument_group("bulk work")
+    bulk.add_argument(
+        "--engine",
+        choices=("local", "ray"),
+        default="local",
+        help="ray: many processes, here or on a cluster; fills -o DIR with shards of JSON lines, and goes on from those"
+        " that are there; other files only with --format",
+    )
+    bulk.add_argument("--workers", type=_count, metavar="N", help="of ray, at most (default: one for each CPU or GPU)")
+
     add_model_arguments(parser)
     parser.add_argument(
         "--batch-seconds", type=_seconds, default=60.0, metavar="S", help="audio in a batch (default: %(default)g)"
@@ -88,9 +100,11 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Transcribe all inputs; exit code 1 when at least one could not be used."""
+    from tiny_audio.audio.io import STDIN
     from tiny_audio.inference.jobs import find_sources, make_output_folder, plan_jobs
 
-    formats = list(dict.fromkeys(args.format or ["txt"]))
+    is_ray = args.engine == "ray"
+    formats = list(dict.fromkeys(args.format or ([] if is_ray else ["txt"])))
     if args.inputs.count("-") > 1:
         return _wrong_usage("standard input (-) can be read only once")
     if args.rate is not None and not args.stdin_format:
@@ -99,11 +113,19 @@ def run(args: argparse.Namespace) -> int:
         return _wrong_usage(f"--format {','.join(formats)} needs -o DIR; standard output holds one format")
     if not args.output_dir and args.skip_existing:
         return _wrong_usage("--skip-existing needs -o DIR")
+    if args.workers is not None and not is_ray:
+        return _wrong_usage("--workers is for --engine ray; the model has --threads")
+    if is_ray and not args.output_dir:
+        return _wrong_usage("--engine ray needs -o DIR")
+    if is_ray and args.overwrite:
+        return _wrong_usage("--engine ray goes on from what is in -o DIR; name a new one to start again")
     try:
         vad = vad_options(args)
     except ConfigError as error:
         return _wrong_usage(str(error))
     sources = find_sources(args.inputs, recursive=args.recursive)
+    if is_ray and any(source.audio == STDIN for source in sources):
+        return _wrong_usage("--engine ray cannot read standard input (-)")
     if not args.output_dir and len(sources) > 1 and formats[0] not in _JOINABLE:
         return _wrong_usage(f"--format {formats[0]} of several files needs -o DIR")
     if args.output_dir:
@@ -112,7 +134,12 @@ def run(args: argparse.Namespace) -> int:
     if args.shard:
         part, num_parts = args.shard
         jobs = jobs[part - 1 :: num_parts]  # planned before, so names are the same in every shard
-    todo = [job for job in jobs if not (args.skip_existing and job.is_done)]
+    if is_ray:
+        from tiny_audio.inference.ray_engine import unfinished_jobs
+
+        todo = unfinished_jobs(jobs, args.output_dir)
+    else:
+        todo = [job for job in jobs if not (args.skip_existing and job.is_done)]
     report = JobReport(todo, num_skipped=len(jobs) - len(todo), progress=args.progress, quiet=args.quiet)
     try:
         return _transcribe_all(args, report, formats, vad)
@@ -161,6 +188,8 @@ def _transcribe_all(args: argparse.Namespace, report: JobReport, formats: Sequen
     from tiny_audio.audio.io import STDIN, read_pcm
     from tiny_audio.inference.transcriber import Progress, Transcriber
 
+    if args.engine == "ray":
+        args.threads = args.threads or 1  # workers share the machine
     style = Style(json_shape=args.json_shape, word_timestamps=args.word_timestamps, timestamps=args.timestamps)
     has_cues = not {"srt", "vtt"}.isdisjoint(formats)  # long ones are cut between words
     model = load_on_demand(args, word_timestamps=args.word_timestamps or has_cues)
@@ -170,16 +199,32 @@ def _transcribe_all(args: argparse.Namespace, report: JobReport, formats: Sequen
         stream = read_pcm(sys.stdin.buffer, sample_rate=args.rate or 16_000, sample_format=args.stdin_format)
         audio[audio.index(STDIN)] = stream
     # Lines with times come one by one, text of a file at once.
-    is_live = formats[0] == "txt" and args.timestamps and not args.output_dir
+    is_live = not args.output_dir and formats[0] == "txt" and args.timestamps
 
     def advance(progress: Progress) -> None:
         if is_live and progress.segment.text:
             report.print(timed_line(progress.segment) + "\n")
         report.advance(progress)
 
-    outcomes = transcriber.transcribe_many(audio, channel=args.channel, progress=advance)
-    for job, outcome in zip(report.jobs, outcomes, strict=True):
-        if isinstance(outcome, AudioError):
+    outcomes: Iterable[tuple[Job, Transcript | TinyAudioError]]
+    if args.engine == "ray":
+        from tiny_audio.inference.ray_engine import transcribe_on_ray
+
+        outcomes = transcribe_on_ray(
+            transcriber,
+            report.jobs,
+            args.output_dir,
+            style=style,
+            channel=args.channel,
+            device=args.device,
+            num_threads=args.threads,
+            max_workers=args.workers,
+        )
+    else:
+        heard = transcriber.transcribe_many(audio, channel=args.channel, progress=advance)
+        outcomes = zip(report.jobs, heard, strict=True)
+    for job, outcome in outcomes:
+        if isinstance(outcome, TinyAudioError):
             report.fail(job, outcome)
             continue
         try:
@@ -188,7 +233,7 @@ def _transcribe_all(args: argparse.Namespace, report: JobReport, formats: Sequen
         except OutputError as error:
             report.fail(job, error)
             continue
-        if not job.outputs and not is_live:
+        if not args.output_dir and not is_live:
             report.print(FORMATS[formats[0]](outcome, style))
         report.finish(job, outcome)
     return 1 if report.counts["failed"] else 0

@@ -24,6 +24,14 @@ class Source:
     relative: Path
     """Where its outputs lie in the output folder, but for the suffix."""
 
+    @property
+    def num_bytes(self) -> int:
+        """Size of the file; 0 if there is none."""
+        try:
+            return Path(self.audio).stat().st_size
+        except OSError:
+            return 0
+
 
 @dataclass(frozen=True, kw_only=True)
 class Job:

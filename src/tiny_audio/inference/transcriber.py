@@ -344,8 +344,8 @@ def _segment(id: int, chunk: Chunk, hypothesis: SpeechHypothesis | None) -> Segm
 
 
 def _within(chunk: Chunk, time: Seconds) -> Seconds:
-    """A time in the chunk as one of the audio; rounding may not carry a word out of its segment."""
-    return min(chunk.start + max(time, 0.0), chunk.end)
+    """A time in the chunk as one of the audio, in whole milliseconds that do not carry a word out of its segment."""
+    return min(max(round(chunk.start + time, 3), chunk.start), chunk.end)
 
 
 def _or_raise(outcome: Transcript | AudioError) -> Transcript:

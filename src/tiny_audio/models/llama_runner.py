@@ -27,7 +27,8 @@ class KVCache:
         self, *, num_layers: int, num_kv_heads: int, head_dim: int, capacity: int, device: torch.device
     ) -> None:
         shape = (num_layers, num_kv_heads, capacity, head_dim)
-        self.keys, self.values = torch.empty(shape, device=device), torch.empty(shape, device=device)
+        # float64, as attention sums in it
+        self.keys, self.values = (torch.empty(shape, device=device, dtype=torch.float64) for _ in range(2))
         self.length = 0
 
     def reserve(self, num_rows: int) -> None:
@@ -190,11 +191,14 @@ class LlamaRunner:
         keys_GPd, values_GPd = cache.keys[layer, :, :end], cache.values[layer, :, :end]
         # Heads that share keys are further rows of one product: nothing is repeated in memory.
         query_GRd = query_NHd.unflatten(1, (self.num_kv_heads, -1)).permute(1, 2, 0, 3).flatten(1, 2)
-        scores_GRP = query_GRd @ keys_GPd.transpose(1, 2)
-        scores_GRP *= self.head_dim**-0.5
+        # Sums in float64, rounded to float32: then their order, which depends on what is computed at once, leaves no
+        # trace, and a draft is verified with the very numbers that plain decoding would have had. 8-bit rounding
+        # downstream would turn a last bit into another word.
+        scores_GRP = (query_GRd.double() @ keys_GPd.transpose(1, 2)).mul_(self.head_dim**-0.5).float()
         if mask is not None:
             scores_GRP += mask
-        mixed_GRd = scores_GRP.softmax(dim=2) @ values_GPd
+        weights_GRP = (scores_GRP - scores_GRP.amax(dim=2, keepdim=True)).exp_().double()
+        mixed_GRd = ((weights_GRP @ values_GPd) / weights_GRP.sum(dim=2, keepdim=True)).float()
         return mixed_GRd.unflatten(1, (-1, len(query_NHd))).permute(2, 0, 1, 3).flatten(1)
 
 
