@@ -155,7 +155,8 @@ def test_a_set_with_other_columns_or_without_network_is_one_clear_line(hub, monk
         raise ConnectionError("no route\nto host")
 
     hub.load_dataset = offline
-    with pytest.raises(DatasetError, match=r"cannot fetch 'edinburghcstr/ami' .*no route to host. Is there a network") as error:
+    expected = r"cannot fetch 'edinburghcstr/ami' .*no route to host. Is there a network"
+    with pytest.raises(DatasetError, match=expected) as error:
         open_set("ami")
     assert "\n" not in str(error.value)
     monkeypatch.setitem(sys.modules, "datasets", None)

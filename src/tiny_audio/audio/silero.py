@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tiny_audio.audio.vad import FRAME_SAMPLES
-from tiny_audio.errors import MissingExtraError
 from tiny_audio.types import Waveform
 
 _CONTEXT_SAMPLES = 64  # of the frame before, in front of each frame
@@ -20,15 +19,9 @@ _MAX_FRAMES = 256  # in one call; more saves no time, only costs memory
 
 
 def load_silero(path: Path) -> Any:
-    """The onnxruntime session of a silero file; signals share it, each with a `SileroDetector` of its own.
+    """The onnxruntime session of a silero file; signals share it, each with a `SileroDetector` of its own."""
+    import onnxruntime  # here, because it takes a moment
 
-    Raises:
-        MissingExtraError: onnxruntime is not installed.
-    """
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise MissingExtraError("onnxruntime", "vad") from error
     options = onnxruntime.SessionOptions()
     options.inter_op_num_threads = options.intra_op_num_threads = 1  # the frames are too small to share out
     options.log_severity_level = 3  # errors only

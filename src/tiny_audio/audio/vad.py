@@ -17,7 +17,7 @@ FRAME_SAMPLES = 512
 """Samples that a detector judges at once: 32 ms."""
 VadKind = Literal["auto", "silero", "energy", "none"]
 VAD_KINDS: tuple[VadKind, ...] = get_args(VadKind)
-"""auto: silero where its file can be had and onnxruntime is installed, else energy. none: everything is speech."""
+"""auto: silero where its file can be had, else energy. none: everything is speech."""
 
 _WINDOW_HOPS = 3  # levels are measured over 30 ms: longer than a pitch period, shorter than a syllable
 _FLOOR_DB = -100.0  # below the last bit of 16-bit audio; stands for digital silence

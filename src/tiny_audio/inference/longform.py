@@ -23,7 +23,7 @@ from tiny_audio.audio.vad import (
     frame_levels_db,
     is_silent,
 )
-from tiny_audio.errors import MissingExtraError, WeightsError
+from tiny_audio.errors import WeightsError
 from tiny_audio.types import Seconds, Waveform
 
 _MIN_PAUSE: Seconds = 0.2  # by level; shorter ones are the closures of p, t and k
@@ -226,7 +226,7 @@ def load_detector(options: VadOptions) -> Callable[[], Detector]:
     """What makes a detector for each signal.
 
     Raises:
-        MissingExtraError: `kind` is silero, and onnxruntime is not installed.
+        ImportError: `kind` is silero, and onnxruntime is missing or broken.
         WeightsError: `kind` is silero, and its file cannot be had.
     """
     if options.kind == "none":
@@ -238,7 +238,7 @@ def load_detector(options: VadOptions) -> Callable[[], Detector]:
 
     try:
         return partial(SileroDetector, load_silero(fetch(SILERO_VAD)))
-    except (MissingExtraError, WeightsError) as error:
+    except (ImportError, WeightsError) as error:
         if options.kind == "silero":
             raise
         _log.warning("speech is told from silence by level alone: %s", error)
