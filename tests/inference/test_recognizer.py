@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from tiny_audio.inference.recognizer import Recognizer
+from tiny_audio.errors import ConfigError
+from tiny_audio.inference.recognizer import Hypothesis, Recognizer
 from tiny_audio.models import int8
 from tiny_audio.models.asr_model import ASRModel
+from tiny_audio.models.hotwords import count_hotwords, with_hotwords
 from tiny_audio.models.joint_decoding import CandidateScores, choose_text
 from tiny_models import TINY_CONFIG, tiny_asr_model
 
@@ -88,3 +90,24 @@ def test_when_the_ctc_hears_nothing_the_language_model_is_not_asked():
     (hypothesis,) = Recognizer(model).transcribe_waveforms([noise(16_000, 5)])
     assert (hypothesis.text, hypothesis.draft, hypothesis.no_speech) == ("", "", True)
     assert (hypothesis.no_speech_prob, hypothesis.num_passes) == (1.0, 0)
+
+
+def test_hotwords_take_the_place_of_words_that_sound_alike():
+    assert with_hotwords("call jon, now", ["John"])[:3] == ["John jon, now", "call John, now", "call jon, John"]
+    assert with_hotwords("call John, now", ["john"]) == []  # it is there already
+    assert count_hotwords("Call JOHN's mill.", ["John's", "mill", "call john"]) == 2
+
+
+def test_a_hotword_is_heard_only_if_its_bonus_outweighs_the_sound(model: ASRModel):
+    waveforms = [noise(n, seed) for seed, n in enumerate((16_000, 24_321))]
+    usual = Recognizer(model).transcribe_waveforms(waveforms)
+
+    def told(bonus: float) -> list[Hypothesis]:
+        recognizer = Recognizer(model)
+        recognizer.config = replace(model.config, decoding=replace(model.config.decoding, hotword_bonus=bonus))
+        return recognizer.transcribe_waveforms(waveforms, hotwords=["three"])
+
+    assert [one.text for one in told(-100.0)] == [one.text for one in usual]
+    assert all("three" in one.text for one in told(100.0) if not one.flagged)
+    with pytest.raises(ConfigError, match="mode accurate"):
+        Recognizer(model, mode="fast").transcribe_waveforms(waveforms, hotwords=["three"])

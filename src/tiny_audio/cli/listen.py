@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from tiny_audio.cli.transcribe import MODEL_FAILED, add_model_arguments, load_on_demand, vad_options
+from tiny_audio.cli.transcribe import MODEL_FAILED, add_model_arguments, expected_words, load_on_demand, vad_options
 from tiny_audio.errors import AudioError, ConfigError, MissingExtraError, TinyAudioError
 
 if TYPE_CHECKING:
@@ -46,7 +46,9 @@ def run(args: argparse.Namespace) -> int:
     show = _Screen(args.format)
     wants_partials = not args.no_partials and (args.format == "jsonl" or sys.stderr.isatty())
     try:
-        transcriber = Transcriber(load_on_demand(args).model, vad=vad)  # now: whoever speaks first should not wait
+        # The model now: whoever speaks first should not wait.
+        hotwords = expected_words(args.hotwords, args.prompt)
+        transcriber = Transcriber(load_on_demand(args).model, vad=vad, hotwords=hotwords)
         with transcriber.stream(
             sample_rate=args.rate, on_event=show, partial_interval=1.0 if wants_partials else None
         ) as stream:

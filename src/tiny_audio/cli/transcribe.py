@@ -87,6 +87,10 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     model.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (default: %(default)s)")
     model.add_argument("--dtype", choices=DTYPES, default="auto", help="of the products (default: %(default)s)")
     model.add_argument("--language", type=_english, default="en", help="en, the only one that it knows")
+    model.add_argument("--hotwords", metavar="WORDS", default="", help="likely names and terms, separated by commas")
+    model.add_argument(
+        "--prompt", metavar="TEXT", default="", help="text whose longer words are hotwords too"
+    )
     model.add_argument("--threads", type=_count, default=0, metavar="N", help="CPU threads (default: all)")
     defaults = VadOptions()
     vad = parser.add_argument_group("speech and silence")
@@ -167,6 +171,13 @@ def vad_options(args: argparse.Namespace) -> VadOptions:
     return VadOptions(kind=args.vad, **{name: value for name, value in given.items() if value is not None})
 
 
+def expected_words(hotwords: str, prompt: str) -> list[str]:
+    """The hotwords, and of a prompt its distinct words of more than three letters."""
+    words = [" ".join(word.split()) for word in hotwords.split(",")]
+    words += [word for word in (token.strip(".,;:!?\"'()") for token in prompt.split()) if len(word) > 3]
+    return list(dict.fromkeys(word for word in words if word))
+
+
 def load_on_demand(args: argparse.Namespace, *, word_timestamps: bool = False) -> "ModelOnDemand":
     """The model that the options name, loaded when there is first something to hear."""
     from tiny_audio.inference.transcriber import ModelOnDemand, Transcriber
@@ -193,7 +204,9 @@ def _transcribe_all(args: argparse.Namespace, report: JobReport, formats: Sequen
     style = Style(json_shape=args.json_shape, word_timestamps=args.word_timestamps, timestamps=args.timestamps)
     has_cues = not {"srt", "vtt"}.isdisjoint(formats)  # long ones are cut between words
     model = load_on_demand(args, word_timestamps=args.word_timestamps or has_cues)
-    transcriber = Transcriber(model, vad=vad, max_batch_duration=args.batch_seconds)
+    transcriber = Transcriber(
+        model, vad=vad, max_batch_duration=args.batch_seconds, hotwords=expected_words(args.hotwords, args.prompt)
+    )
     audio: list[Any] = [job.source.audio for job in report.jobs]
     if args.stdin_format and STDIN in audio:
         stream = read_pcm(sys.stdin.buffer, sample_rate=args.rate or 16_000, sample_format=args.stdin_format)

@@ -14,7 +14,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from tiny_audio.errors import CheckpointError
+from tiny_audio.errors import CheckpointError, ConfigError
 from tiny_audio.inference.guards import (
     NO_SPEECH_THRESHOLD,
     active_duration,
@@ -29,6 +29,7 @@ from tiny_audio.models.asr_model import ASRModel
 from tiny_audio.models.checkpoint import load_without_llm
 from tiny_audio.models.ctc import ctc_loss, is_feasible
 from tiny_audio.models.ctc_alignment import align_words
+from tiny_audio.models.hotwords import count_hotwords, hotword_candidates
 from tiny_audio.models.joint_decoding import CandidateScores, choose_text, ctc_candidates
 from tiny_audio.models.llama_runner import LlamaRunner
 from tiny_audio.models.llm import open_llm_file
@@ -235,9 +236,16 @@ class Recognizer:
         return cls(model.to(device), mode=mode, dtype=dtype, with_words=with_words, runner=runner)
 
     @torch.inference_mode()
-    def transcribe_waveforms(self, waveforms: Sequence[Waveform]) -> list[Hypothesis]:
-        """Transcribe 16 kHz waveforms of 0.1 to 30 s each."""
+    def transcribe_waveforms(self, waveforms: Sequence[Waveform], *, hotwords: Sequence[str] = ()) -> list[Hypothesis]:
+        """Transcribe 16 kHz waveforms of 0.1 to 30 s each.
+
+        Args:
+            waveforms: the audio.
+            hotwords: words that are likely to be said; they are found where the sound allows it.
+        """
         assert self.encoder is not None, "this model was built without its encoder"
+        if hotwords and not (self._has_llm and self.config.projector.aligned):
+            raise ConfigError(["hotwords need CTC and a language model; use mode accurate and an aligned checkpoint"])
         # On a CPU a batch is no faster than its rows, and a row alone has the same last bit whatever stands beside it:
         # 8-bit rounding would make a difference of it.
         size = 1 if self.table_VE.device.type == "cpu" else len(waveforms)
@@ -245,8 +253,8 @@ class Recognizer:
         for first in range(0, len(waveforms), size):
             features, feature_lengths_B = self.encoder.features(waveforms[first : first + size])
             output = self.encoder(features.to(self.table_VE.device), feature_lengths_B.to(self.table_VE.device))
-            heard += self._hear(output.last_hidden_state, output.lengths)
-        return self._understand(heard, waveforms)
+            heard += self._hear(output.last_hidden_state, output.lengths, hotwords)
+        return self._understand(heard, waveforms, hotwords)
 
     @torch.inference_mode()
     def transcribe_features(
@@ -259,9 +267,9 @@ class Recognizer:
             lengths_B: real frames of each row.
             waveforms: what the encoder read, for word times and for deciding whether anything was said.
         """
-        return self._understand(self._hear(encoder_BTD, lengths_B), waveforms)
+        return self._understand(self._hear(encoder_BTD, lengths_B, ()), waveforms, ())
 
-    def _hear(self, encoder_BTD: Tensor, lengths_B: Tensor) -> list[_Heard]:
+    def _hear(self, encoder_BTD: Tensor, lengths_B: Tensor, hotwords: Sequence[str]) -> list[_Heard]:
         """What the projector makes of each row, and the texts that the CTC finds in it."""
         projected = self.projector(encoder_BTD, lengths_B)
         token_lengths = self.projector.output_lengths(lengths_B).tolist()
@@ -273,22 +281,26 @@ class Recognizer:
             ]
         projected = Projected(*(output.float() for output in projected))
         return [
-            self._hear_ctc(Projected(*(output[row : row + 1, :length] for output in projected)))
+            self._hear_ctc(Projected(*(output[row : row + 1, :length] for output in projected)), hotwords)
             for row, length in enumerate(token_lengths)
         ]
 
-    def _hear_ctc(self, one: Projected) -> _Heard:
+    def _hear_ctc(self, one: Projected, hotwords: Sequence[str]) -> _Heard:
         hidden_AE, blank_A, residual_AE = (output[0] for output in one)
         posteriors = frame_posteriors(hidden_AE, blank_A, self.table_VE, head=self._head)
         draft = decode_transcript(self.tokenizer, posteriors.greedy_ids())
         if not draft or not self._has_llm:
             return _Heard(projected=one, posteriors=posteriors, draft=draft)
         decoding = self.config.decoding
+        candidates = ctc_candidates(posteriors, self.tokenizer, num_beams=decoding.num_beams)
+        if hotwords:
+            best = next(iter(candidates))
+            candidates |= hotword_candidates(best, hotwords, one, posteriors, self.table_VE, self.tokenizer)
         return _Heard(
             projected=one,
             posteriors=posteriors,
             draft=draft,
-            candidates=ctc_candidates(posteriors, self.tokenizer, num_beams=decoding.num_beams),
+            candidates=candidates,
             embeds_AE=embed_frames(
                 hidden_AE, residual_AE, posteriors, self.table_VE, blank_threshold=decoding.blank_threshold
             ),
@@ -299,13 +311,15 @@ class Recognizer:
     def _has_llm(self) -> bool:
         return self.runner is not None or self.speech_llm is not None
 
-    def _understand(self, heard: Sequence[_Heard], waveforms: Sequence[Waveform] | None) -> list[Hypothesis]:
+    def _understand(
+        self, heard: Sequence[_Heard], waveforms: Sequence[Waveform] | None, hotwords: Sequence[str]
+    ) -> list[Hypothesis]:
         """Ask the language model about all rows that have something to say, and decide."""
         asked = [one for one in heard if one.embeds_AE is not None]
         decoded = iter(self._decode(asked))
         rows: Sequence[Waveform | None] = waveforms or [None] * len(heard)
         return [
-            self._decide(one, next(decoded) if one.embeds_AE is not None else None, waveform)
+            self._decide(one, next(decoded) if one.embeds_AE is not None else None, waveform, hotwords)
             for one, waveform in zip(heard, rows, strict=True)
         ]
 
@@ -335,13 +349,16 @@ class Recognizer:
             )
         return decoded
 
-    def _decide(self, one: _Heard, result: Decoded | None, waveform: Waveform | None) -> Hypothesis:
+    def _decide(
+        self, one: _Heard, result: Decoded | None, waveform: Waveform | None, hotwords: Sequence[str]
+    ) -> Hypothesis:
         """The text that CTC and language model together find most probable, unless it cannot be."""
         scores = self._scores(one, result) if result is not None else {}
         decoding = self.config.decoding
         text = one.draft
         if scores:
-            text = choose_text(scores, ctc_weight=decoding.ctc_weight, word_bonus=decoding.word_bonus)
+            bonuses = {text: decoding.hotword_bonus * count_hotwords(text, hotwords) for text in scores}
+            text = choose_text(scores, ctc_weight=decoding.ctc_weight, word_bonus=decoding.word_bonus, bonuses=bonuses)
         checked = check_text(text, one.draft if one.posteriors is not None else None)
         text = checked.text
         silence = None

@@ -84,9 +84,16 @@ class Transcriber:
     """Transcribes audio of any length with one model."""
 
     def __init__(
-        self, model: SpeechModel, *, vad: VadOptions | None = None, max_batch_duration: Seconds = 60.0
+        self,
+        model: SpeechModel,
+        *,
+        vad: VadOptions | None = None,
+        max_batch_duration: Seconds = 60.0,
+        hotwords: Sequence[str] = (),
     ) -> None:
         self.model = model
+        self.hotwords = hotwords
+        """Words that are likely to be said, where a call names none of its own."""
         self.vad = vad or VadOptions()
         self.max_batch_duration = max_batch_duration
         """Padded audio in one call of the model; one chunk may be longer."""
@@ -102,6 +109,7 @@ class Transcriber:
         word_timestamps: bool = False,
         vad: VadOptions | None = None,
         max_batch_duration: Seconds = 60.0,
+        hotwords: Sequence[str] = (),
     ) -> "Transcriber":
         """Load a shipped model by its name, or a checkpoint folder, ready to transcribe.
 
@@ -113,6 +121,7 @@ class Transcriber:
             word_timestamps: time every word.
             vad: what is speech.
             max_batch_duration: padded audio in one call of the model.
+            hotwords: words that are likely to be said.
 
         Raises:
             CheckpointError: no such checkpoint, or its tensors do not fit.
@@ -132,7 +141,7 @@ class Transcriber:
             from tiny_audio.inference.recognizer import Recognizer
 
             model = Recognizer.from_pretrained(name, mode=mode, device=device, dtype=dtype, with_words=word_timestamps)
-        return cls(model, vad=vad, max_batch_duration=max_batch_duration)
+        return cls(model, vad=vad, max_batch_duration=max_batch_duration, hotwords=hotwords)
 
     def transcribe(
         self,
@@ -222,7 +231,7 @@ class Transcriber:
         """The segment of one chunk; without asking the model if it is too short to hold speech."""
         if not _size(_Piece(0, chunk, None)):
             return _segment(id, chunk, None)
-        (hypothesis,) = _hear(self.model, [chunk.waveform], hotwords=hotwords)
+        (hypothesis,) = _hear(self.model, [chunk.waveform], hotwords=hotwords or self.hotwords)
         return _segment(id, chunk, hypothesis)
 
     def new_detector(self) -> Detector:
@@ -274,7 +283,9 @@ class Transcriber:
         return run_in_batches(
             pieces,
             run=lambda batch: _hear(
-                self.model, [piece.chunk.waveform for piece in batch if isinstance(piece, _Piece)], hotwords=hotwords
+                self.model,
+                [piece.chunk.waveform for piece in batch if isinstance(piece, _Piece)],
+                hotwords=hotwords or self.hotwords,
             ),
             size_of=_size,
             max_size=max_size,

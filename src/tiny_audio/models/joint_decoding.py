@@ -21,11 +21,20 @@ class CandidateScores:
     ctc: float
 
 
-def choose_text(scores: Mapping[str, CandidateScores], *, ctc_weight: float, word_bonus: float) -> str:
-    """The candidate with the highest log p_LLM + ctc_weight * log p_CTC + word_bonus * words."""
-    return max(
-        scores, key=lambda text: scores[text].llm + ctc_weight * scores[text].ctc + word_bonus * len(text.split())
-    )
+def choose_text(
+    scores: Mapping[str, CandidateScores],
+    *,
+    ctc_weight: float,
+    word_bonus: float,
+    bonuses: Mapping[str, float] | None = None,
+) -> str:
+    """The candidate with the highest log p_LLM + ctc_weight * log p_CTC + word_bonus * words + its own bonus."""
+
+    def total(text: str) -> float:
+        own = bonuses.get(text, 0.0) if bonuses else 0.0
+        return scores[text].llm + ctc_weight * scores[text].ctc + word_bonus * len(text.split()) + own
+
+    return max(scores, key=total)
 
 
 def ctc_candidates(posteriors: FramePosteriors, tokenizer: Tokenizer, *, num_beams: int) -> dict[str, float]:

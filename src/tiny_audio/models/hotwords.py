@@ -1,0 +1,74 @@
+"""Words that are likely to be said: each may stand in for what was heard, where the sound allows it.
+
+A name that the CTC never saw is rarely among its hypotheses. So for every hotword the best hypothesis is written again
+with the hotword in the place of one or two words; the CTC says how well each of these fits the sound, and the few that
+fit best join the candidates that CTC and language model choose from.
+"""
+
+from collections.abc import Sequence
+
+import torch
+
+from tiny_audio.models.ctc import ctc_loss, is_feasible
+from tiny_audio.models.posteriors import FramePosteriors
+from tiny_audio.models.projectors.aligned import Projected
+from tiny_audio.text.prompts import Tokenizer, encode_transcript
+
+_WINDOWS = (1, 2)
+"""Words that a hotword may replace."""
+_MAX_CANDIDATES = 6
+_ROWS_AT_ONCE = 64
+
+
+def count_hotwords(text: str, hotwords: Sequence[str]) -> int:
+    """How many of them stand in the text as whole words, whatever their case."""
+    plain = f" {' '.join(_plain(word) for word in text.split())} "
+    return sum(f" {' '.join(_plain(word) for word in hotword.split())} " in plain for hotword in hotwords)
+
+
+def with_hotwords(text: str, hotwords: Sequence[str]) -> list[str]:
+    """The text with each hotword in each place where it might have been said."""
+    words = text.split()
+    variants: dict[str, None] = {}  # a set that keeps the order
+    for hotword in hotwords:
+        if count_hotwords(text, [hotword]):
+            continue
+        for size in _WINDOWS:
+            for start in range(len(words) - size + 1):
+                last = words[start + size - 1]
+                marks = last[len(last.rstrip(".,;:!?")) :]
+                variants[" ".join([*words[:start], hotword + marks, *words[start + size :]])] = None
+    return list(variants)
+
+
+def hotword_candidates(
+    text: str,
+    hotwords: Sequence[str],
+    one: Projected,
+    posteriors: FramePosteriors,
+    table_VE: torch.Tensor,
+    tokenizer: Tokenizer,
+) -> dict[str, float]:
+    """The variants of `text` that fit the sound best, with their CTC log-probability."""
+    num_frames = one.blank_BA.shape[1]
+    labels = {variant: encode_transcript(tokenizer, variant) for variant in with_hotwords(text, hotwords)}
+    variants = [variant for variant, ids in labels.items() if is_feasible(num_frames, ids)]
+    normaliser_BA = one.blank_BA - posteriors.blank_A
+    scores: dict[str, float] = {}
+    for first in range(0, len(variants), _ROWS_AT_ONCE):
+        rows = variants[first : first + _ROWS_AT_ONCE]
+        losses = ctc_loss(
+            one.hidden_BAE.expand(len(rows), -1, -1),
+            one.blank_BA.expand(len(rows), -1),
+            torch.full((len(rows),), num_frames),
+            [labels[variant] for variant in rows],
+            table_VE,
+            normaliser_BA=normaliser_BA.expand(len(rows), -1),
+        )
+        scores |= dict(zip(rows, (-losses).tolist(), strict=True))
+    best = sorted(scores, key=scores.__getitem__, reverse=True)[:_MAX_CANDIDATES]
+    return {variant: scores[variant] for variant in best}
+
+
+def _plain(word: str) -> str:
+    return "".join(letter for letter in word.casefold() if letter.isalnum())
