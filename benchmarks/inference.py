@@ -60,6 +60,8 @@ _JOINED_UTTERANCES: tuple[Seconds, Seconds] = (1.5, 15.0)
 """each at least and at most that long,"""
 _GAP: Seconds = 0.3
 """with so much silence between them."""
+WINDOW_SAMPLES = 30 * SAMPLE_RATE
+"""What Whisper hears at once."""
 _TOLERANCE = 0.25
 """A whole utterance may be longer or shorter than its group by this share."""
 _MIN_PAUSE: Seconds = 0.15
@@ -219,7 +221,9 @@ class FasterWhisper:
             beam_size=1,
             temperature=0.0,
             condition_on_previous_text=False,
-            without_timestamps=True,
+            # Beyond one window it needs its own times to know where the next begins; without them it loses a third of
+            # the words of a long recording.
+            without_timestamps=len(waveform) <= WINDOW_SAMPLES,
             vad_filter=False,
         )
         return (text for segment in segments if (text := segment.text.strip()))

@@ -88,9 +88,7 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     model.add_argument("--dtype", choices=DTYPES, default="auto", help="of the products (default: %(default)s)")
     model.add_argument("--language", type=_english, default="en", help="en, the only one that it knows")
     model.add_argument("--hotwords", metavar="WORDS", default="", help="likely names and terms, separated by commas")
-    model.add_argument(
-        "--prompt", metavar="TEXT", default="", help="text whose longer words are hotwords too"
-    )
+    model.add_argument("--prompt", metavar="TEXT", default="", help="text whose longer words are hotwords too")
     model.add_argument("--threads", type=_count, default=0, metavar="N", help="CPU threads (default: all)")
     defaults = VadOptions()
     vad = parser.add_argument_group("speech and silence")

@@ -16,6 +16,8 @@ from tiny_audio.models.projectors.aligned import Projected
 
 BLANK = -1
 """The blank in a frame-wise path; token ids are those of the language model."""
+_FRAMES_AT_ONCE = 64
+"""Whose logits over the vocabulary are in memory: 12 MB, which a processor's cache may hold."""
 _TOKENS_PER_FRAME = 12
 """Likeliest tokens of a frame that the beam search and the mix for the language model look at."""
 
@@ -55,19 +57,30 @@ def frame_posteriors(
         table_VE: embedding table.
         head: a faster, less exact product with the table: it finds the candidates, whose logits are then exact.
     """
+    blocks = [
+        _posteriors(*block, table_VE, head)
+        for block in zip(hidden_AE.split(_FRAMES_AT_ONCE), blank_A.float().split(_FRAMES_AT_ONCE), strict=True)
+    ]
+    blank_A, top_log_probs_AK, top_ids_AK = (torch.cat(parts) for parts in zip(*blocks, strict=True))
+    return FramePosteriors(blank_A=blank_A, top_log_probs_AK=top_log_probs_AK, top_ids_AK=top_ids_AK)
+
+
+def _posteriors(
+    hidden_AE: Tensor, blank_A: Tensor, table_VE: Tensor, head: Callable[[Tensor], Tensor] | None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Log-probability of the blank, and of the likeliest tokens with their ids."""
     logits_AV = (hidden_AE @ table_VE.T).float() if head is None else head(hidden_AE)
     num_candidates = min(_TOKENS_PER_FRAME, logits_AV.shape[1])
     if head is not None:
         near_AK = logits_AV.topk(min(2 * num_candidates, logits_AV.shape[1]), dim=1).indices
         exact_AK = (table_VE[near_AK] @ hidden_AE.unsqueeze(-1)).squeeze(-1)
         logits_AV.scatter_(1, near_AK, exact_AK)
-    normaliser_A1 = torch.logaddexp(logits_AV.logsumexp(dim=1), blank_A.float())[:, None]
-    top_AK = logits_AV.topk(num_candidates, dim=1)
-    return FramePosteriors(
-        blank_A=blank_A.float() - normaliser_A1[:, 0],
-        top_log_probs_AK=top_AK.values - normaliser_A1,
-        top_ids_AK=top_AK.indices,
-    )
+        best_AK, order_AK = exact_AK.topk(num_candidates, dim=1)
+        ids_AK = near_AK.gather(1, order_AK)
+    else:
+        best_AK, ids_AK = logits_AV.topk(num_candidates, dim=1)
+    normaliser_A1 = torch.logaddexp(logits_AV.logsumexp(dim=1), blank_A)[:, None]
+    return blank_A - normaliser_A1[:, 0], best_AK - normaliser_A1, ids_AK
 
 
 def embed_frames(

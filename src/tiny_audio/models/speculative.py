@@ -10,6 +10,7 @@ Shapes: L prompt rows, N new rows, P rows in the cache, E width, V vocabulary.
 
 from collections.abc import Sequence, Set
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -20,6 +21,8 @@ from tiny_audio.models.token_tree import ROOT, TokenTree
 _SURE_TOKENS, _UNSURE_TOKENS = 16, 5
 """How far a new draft reaches: where the old one goes on is clear, or there are several places."""
 _MAX_PLACES = 4
+_ROWS_AT_ONCE = 64
+"""Whose logits over the vocabulary are in memory: 12 MB."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,14 +107,11 @@ def decode(
         hidden = runner.forward([state.next_rows for state in active])
         # The head costs a row of V products: only the rows whose next token is asked for get it.
         asked = [rows_NE[state.num_fixed - 1 :] for state, rows_NE in zip(active, hidden, strict=True)]
-        logits_NV = runner.head(torch.cat(asked))
-        normalisers_N = logits_NV.logsumexp(dim=1)
-        likeliest_N = logits_NV.argmax(dim=1)
-        first = 0
-        for state, rows in zip(active, asked, strict=True):
-            part = slice(first, first + len(rows))
-            _advance(runner, state, logits_NV[part], normalisers_N[part], likeliest_N[part].tolist(), end_id, end_ids)
-            first += len(rows)
+        wanted = [tokens for state in active for tokens in _wanted(state, end_id)]
+        predictions = iter(_predict(runner, torch.cat(asked), wanted))
+        for state in active:
+            own = [next(predictions) for _ in range(len(state.tree) + 1)]
+            _advance(runner, state, own, end_id, end_ids)
         active = [state for state in active if len(state.next_rows.embeds_NE)]
     return [state.result for state in states]
 
@@ -150,33 +150,64 @@ def _plan(runner: LlamaRunner, state: _State, fixed_NE: Tensor) -> None:
     )
 
 
+class _Prediction(NamedTuple):
+    """What may follow a row."""
+
+    token: int
+    """The likeliest."""
+    log_prob: float
+    others: dict[int, float]
+    """Log-probabilities of further tokens that were asked for."""
+
+
+def _wanted(state: _State, end_id: int) -> list[list[int]]:
+    """Tokens behind the last fixed row and behind each node whose probability the drafts' scores need."""
+    if state.result.num_passes or not state.prompt.drafts:
+        return [[] for _ in range(len(state.tree) + 1)]
+    wanted = [[end_id] for _ in range(len(state.tree) + 1)]
+    for token, parent in zip(state.tree.tokens, state.tree.parents, strict=True):
+        wanted[parent + 1].append(token)
+    return wanted
+
+
+def _predict(runner: LlamaRunner, hidden_NE: Tensor, wanted: Sequence[Sequence[int]]) -> list[_Prediction]:
+    """Predictions of all rows, block by block: nobody needs the logits of all at once."""
+    predictions: list[_Prediction] = []
+    for first in range(0, len(hidden_NE), _ROWS_AT_ONCE):
+        tokens = wanted[first : first + _ROWS_AT_ONCE]
+        logits_NV = runner.head(hidden_NE[first : first + _ROWS_AT_ONCE])
+        normalisers_N = logits_NV.logsumexp(dim=1)
+        best = logits_NV.max(dim=1)
+        width = max(len(row) for row in tokens)
+        ids_NW = torch.tensor([[*row, *[0] * (width - len(row))] for row in tokens], dtype=torch.long)
+        others_NW = logits_NV.gather(1, ids_NW.to(logits_NV.device)) - normalisers_N[:, None]
+        columns = zip(
+            best.indices.tolist(), (best.values - normalisers_N).tolist(), tokens, others_NW.tolist(), strict=True
+        )
+        predictions += [
+            _Prediction(token, log_prob, dict(zip(row, others, strict=False)))
+            for token, log_prob, row, others in columns
+        ]
+    return predictions
+
+
 def _advance(
-    runner: LlamaRunner,
-    state: _State,
-    logits_NV: Tensor,
-    normalisers_N: Tensor,
-    likeliest: list[int],
-    end_id: int,
-    end_ids: Set[int],
+    runner: LlamaRunner, state: _State, predictions: Sequence[_Prediction], end_id: int, end_ids: Set[int]
 ) -> None:
-    """Take what the pass says (its first row is the last fixed one, then come the nodes) and plan the next."""
+    """Take what the pass says (first of the last fixed row, then of each node) and plan the next."""
     result, tree = state.result, state.tree
     result.num_passes += 1
-
-    def log_prob(node: int, token: int) -> float:
-        return float(logits_NV[node + 1, token] - normalisers_N[node + 1])
-
     if result.num_passes == 1:
         for draft in state.prompt.drafts:
             nodes = [ROOT, *tree.path(draft)]
             result.draft_log_probs.append(
-                sum(log_prob(node, token) for node, token in zip(nodes, [*draft, end_id], strict=True))
+                sum(predictions[node + 1].others[token] for node, token in zip(nodes, [*draft, end_id], strict=True))
             )
     first_tree_row = state.cache.length - len(tree)
     node, path = ROOT, []
     while True:
-        token = likeliest[node + 1]
-        result.log_prob += log_prob(node, token)
+        token = predictions[node + 1].token
+        result.log_prob += predictions[node + 1].log_prob
         is_end = token == end_id or token in end_ids
         if not is_end:
             result.token_ids.append(token)
