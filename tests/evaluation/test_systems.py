@@ -11,11 +11,11 @@ from tokenizers.models import WordLevel
 
 from fakes import tone
 from tiny_audio.data.manifest import Utterance
-from tiny_audio.errors import AnswerError, CheckpointError, ManifestError
+from tiny_audio.errors import AnswerError, CheckpointError, ManifestError, UnknownNameError
 from tiny_audio.evaluation.systems import faster_whisper, whisper
 from tiny_audio.evaluation.systems.openai_url import OpenAIServer
 from tiny_audio.evaluation.systems.predictions import read_predictions
-from tiny_audio.evaluation.systems.system import Responder, build_system, is_predictions
+from tiny_audio.evaluation.systems.system import Responder, build_system, is_checkpoint, is_predictions
 from tiny_audio.inference.transcriber import Transcriber
 
 UTTERANCES = [Utterance(id=name, audio="x.wav", duration=2.0, text=f"said {name}", speaker="ann") for name in "ab"]
@@ -220,3 +220,12 @@ def test_any_other_name_is_a_checkpoint_of_ours(monkeypatch):
     monkeypatch.setattr(Transcriber, "from_pretrained", lambda name: f"loaded {name}")
 
     assert build_system("runs/best") == "loaded runs/best"
+
+
+def test_a_mode_or_a_dtype_stands_behind_the_name_of_a_checkpoint() -> None:
+    with pytest.raises(UnknownNameError, match="mode or dtype 'quick'"):
+        build_system("tiny-audio-base@quick")
+    with pytest.raises(UnknownNameError, match="model 'no-such-model'"):
+        build_system("no-such-model@fast,int8")
+    assert is_checkpoint("runs/best@fast")
+    assert not any(is_checkpoint(name) for name in ("whisper-base", "hf:some/model", "http://host/v1", "a.jsonl"))

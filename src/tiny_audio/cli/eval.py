@@ -45,15 +45,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--leaderboard", action="store_true", help="write the Open ASR Leaderboard's file to --output-dir as well"
     )
+    parser.add_argument(
+        "--mode",
+        choices=("accurate", "fast", "whisper"),
+        help="of all checkpoints; MODEL@MODE and MODEL@DTYPE choose for one, as in tiny-audio-base@fast",
+    )
     parser.add_argument("--threads", type=_positive, metavar="N", help="CPU threads (default: all)")
     parser.add_argument("--quiet", action="store_true", help="print the final blocks only")
 
 
 def run(args: argparse.Namespace) -> int:
     """Print the scores; exit code 1 when an utterance failed, or when a model is worse and that was asked for."""
+    from tiny_audio.evaluation.systems.system import is_checkpoint
+
     models, dataset = _split(args.models, args.dataset)
     if dataset is None:
         return _wrong_usage("what to evaluate on? give --dataset SET, or a manifest.jsonl as the last argument")
+    if args.mode:
+        models = [f"{model}@{args.mode}" if is_checkpoint(model) and "@" not in model else model for model in models]
     if len(set(models)) < len(models):
         return _wrong_usage("a model is named twice")
     if args.leaderboard and not args.output_dir:

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
@@ -53,6 +53,7 @@ from tiny_audio.types import Waveform
 
 Mode = Literal["accurate", "fast"]
 DType = Literal["auto", "float32", "bfloat16", "int8"]
+DTYPES: tuple[DType, ...] = get_args(DType)
 
 
 @dataclass(frozen=True, kw_only=True)

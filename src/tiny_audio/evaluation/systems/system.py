@@ -2,9 +2,10 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from tiny_audio.audio.timebase import samples_to_seconds
+from tiny_audio.errors import UnknownNameError
 from tiny_audio.inference.results import Transcript
 from tiny_audio.types import Waveform
 
@@ -34,7 +35,8 @@ def build_system(name: str) -> BatchTranscriber:
 
     A name is one of the weights store (`whisper-base`, `whisper-tiny.en`), a kind and a model (`faster-whisper:base`,
     `hf:facebook/wav2vec2-base-960h`), the URL of a server that speaks OpenAI's protocol (`http://localhost:8000/v1`, a
-    model behind `#`), or else a checkpoint of ours.
+    model behind `#`), or else a checkpoint of ours, with a mode or a format of the products behind `@`
+    (`tiny-audio-base@fast`, `tiny-audio-base@float32`).
 
     Raises:
         TinyAudioError: there is no such system, or something that it needs is missing.
@@ -49,9 +51,21 @@ def plain_transcript(text: str, waveform: Waveform) -> Transcript:
 
 
 def _checkpoint(name: str) -> BatchTranscriber:
-    from tiny_audio.inference.transcriber import Transcriber
+    from tiny_audio.inference.recognizer import DTYPES
+    from tiny_audio.inference.transcriber import MODES, Transcriber
 
-    return Transcriber.from_pretrained(name)
+    checkpoint, _, choices = name.partition("@")
+    options: dict[str, Any] = {}
+    for choice in filter(None, choices.split(",")):
+        if choice not in (*MODES, *DTYPES):
+            raise UnknownNameError("mode or dtype", choice, known=[*MODES, *DTYPES])
+        options["mode" if choice in MODES else "dtype"] = choice
+    return Transcriber.from_pretrained(checkpoint, **options)
+
+
+def is_checkpoint(name: str) -> bool:
+    """Whether it names a checkpoint of ours, which has modes."""
+    return name.partition(":")[0] not in _KINDS and not is_predictions(name)
 
 
 def _whisper(name: str) -> BatchTranscriber:
