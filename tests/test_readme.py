@@ -133,6 +133,13 @@ ONE_STEP = "--set optim.max_steps=1 validate_every=1 save_every=1 max_validation
 BIN = ".venv/bin/tiny-audio"
 VALIDATION = "--validation examples/manifest.jsonl"
 ON = f"--train data/cache {VALIDATION}"
+
+
+def models_are_ranked(_: str, folder: Path) -> None:
+    page = (folder / "runs/leaderboard.md").read_text(encoding="utf-8")
+    assert {"tiny-audio-base", "whisper-base"} <= set(page.replace("|", " ").split())
+
+
 RUNS: dict[str, Run] = {
     f"{BIN} --help": Run(check=prints_something),
     f"{BIN} transcribe examples/*.flac": Run(check=clips_are_understood),
@@ -146,6 +153,7 @@ RUNS: dict[str, Run] = {
     f"{BIN} eval tiny-audio-base whisper-base --dataset examples --output-dir runs/compare": Run(
         check=systems_are_compared, smaller="--max-samples 1"
     ),
+    f"{BIN} leaderboard runs -o runs/leaderboard.md": Run(check=models_are_ranked),
     f"{BIN} data texts --count 30000 -o data/texts.tsv": Run(check=names_files, smaller="--count 20"),
     f"{BIN} data synth data/texts.tsv --voices hibari --count 20000 -o data/speech": Run(
         check=names_files, smaller="--count 4"

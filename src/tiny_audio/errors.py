@@ -101,6 +101,10 @@ class AnswerError(TinyAudioError, RuntimeError):
     """A system under evaluation gave no answer to an utterance."""
 
 
+class ResultsError(TinyAudioError):
+    """A file is not the result of an evaluation."""
+
+
 class DatasetError(TinyAudioError, ValueError):
     """A corpus, or a set to evaluate on, cannot be had or not be used."""
 

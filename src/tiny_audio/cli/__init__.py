@@ -22,6 +22,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "transcribe": ("tiny_audio.cli.transcribe", "turn speech in audio files into text"),
     "listen": ("tiny_audio.cli.listen", "turn live speech into text, from a microphone or a pipe"),
     "eval": ("tiny_audio.cli.eval", "word error rate of models on a set, with intervals"),
+    "leaderboard": ("tiny_audio.cli.leaderboard", "rank evaluations of many models on one page"),
     "train": ("tiny_audio.cli.train", "train a stage of a recipe: align, correct, speech_llm or ctc"),
     "recipes": ("tiny_audio.cli.recipes", "list the systems that can be built and trained"),
     "show params": ("tiny_audio.cli.show_params", "parameters of each component: total, trained, frozen"),
