@@ -1,12 +1,16 @@
 """`tiny-audio show params`: the table of the course's first exercise with counted numbers."""
 
 import json
+from pathlib import Path
 
 import pytest
 
 from tiny_audio.cli import main
+from tiny_audio.models.ctc_model import CTCConfig, CTCModel
+from tiny_audio.models.encoders.aut import aut_preset
 from tiny_audio.recipes import RECIPES, build_recipe
 from tiny_audio.recipes.chapter_claims import CHAPTER_CLAIMS
+from tiny_audio.text.ctc_units import CTCUnits
 
 HUBERT = "hubert_xlarge_swiglu_qwen3_8b"
 TABLE = """\
@@ -104,3 +108,14 @@ def test_an_unknown_name_is_one_line_that_lists_what_there_is(capsys: pytest.Cap
         f"tiny-audio: error: unknown recipe or model 'whisper_stack'; known: {names}."
         " Did you mean 'whisper_stack5_smollm3'?\n"
     )
+
+
+def test_the_folder_of_a_ctc_model_is_counted_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    model = CTCModel(CTCConfig(encoder=aut_preset("tiny")), CTCUnits.train_bpe(["one two three"] * 3, num_units=30))
+    model.save(tmp_path)
+
+    assert main(["show", "params", str(tmp_path), "--json"]) == 0
+
+    counts = json.loads(capsys.readouterr().out)
+    assert counts["components"]["encoder"]["total"] == 1_983_296
+    assert counts["total"] == sum(parameter.numel() for parameter in model.parameters())

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+from pathlib import Path
 
 HELP = "parameters of each component: total, trained, frozen"
 
@@ -16,13 +17,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print the table of the course's first chapter, with counted numbers."""
     from tiny_audio.errors import UnknownNameError
-    from tiny_audio.models.modules import ParameterCount, count_parameters
+    from tiny_audio.models.ctc_model import CTCModel, is_ctc_checkpoint
+    from tiny_audio.models.modules import ParameterCount, count_module, count_parameters
     from tiny_audio.recipes import RECIPES, build_recipe
     from tiny_audio.recipes.chapter_claims import CHAPTER_CLAIMS
 
     if args.model in RECIPES:
         recipe = build_recipe(args.model)
         counts, titles = recipe.count_parameters(), recipe.titles()
+    elif is_ctc_checkpoint(args.model):
+        model = CTCModel.load(Path(args.model))
+        counts = {"encoder": count_module(model.encoder), "ctc_head": count_module(model.head)}
+        titles = {"encoder": "ENCODER (AuT)", "ctc_head": f"CTC HEAD ({model.units.num_units} units and the blank)"}
     else:
         from tiny_audio.models.checkpoint import read_config, shipped_models
         from tiny_audio.recipes.recipe import component_titles

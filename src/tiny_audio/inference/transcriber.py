@@ -3,7 +3,6 @@
 Knows the model only as something that turns short waveforms into hypotheses; importing this file imports no torch.
 """
 
-import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -130,12 +129,12 @@ class Transcriber:
         """
         if mode not in MODES:
             raise UnknownNameError("mode", mode, known=MODES)
+        from tiny_audio.models.ctc_model import CTCModel, is_ctc_checkpoint
+
         model: SpeechModel
         if mode == "whisper":
             model = _PlainWhisper()
-        elif _is_ctc_model(name):
-            from tiny_audio.models.ctc_model import CTCModel
-
+        elif is_ctc_checkpoint(name):
             model = CTCModel.load(Path(name))
         else:
             from tiny_audio.inference.recognizer import Recognizer
@@ -368,15 +367,6 @@ def _or_raise(outcome: Transcript | AudioError) -> Transcript:
 def _tidy(text: str) -> str:
     """Single spaces and no line breaks: one transcript is one line."""
     return " ".join(text.split())
-
-
-def _is_ctc_model(name: str | Path) -> bool:
-    """Whether it is the folder of an AuT encoder with a CTC head, which has no language model."""
-    config = Path(name) / "config.json"
-    try:
-        return bool(json.loads(config.read_text(encoding="utf-8")).get("model_type") == "aut")
-    except (OSError, ValueError, AttributeError):
-        return False  # whatever is wrong with it, the loader of the other kind says it
 
 
 class _PlainWhisper:

@@ -230,6 +230,15 @@ class CTCModel(nn.Module):
         return model.eval()
 
 
+def is_ctc_checkpoint(name: str | Path) -> bool:
+    """Whether it is a folder that `CTCModel.save` wrote, by its configuration."""
+    try:
+        values = json.loads((Path(name) / CONFIG_FILE).read_text(encoding="utf-8"))
+        return bool(values.get("model_type") == FORMAT["model_type"])
+    except (OSError, ValueError, AttributeError):
+        return False  # whatever is wrong with it, the loader of the other kind says it
+
+
 def _posteriors(log_probs_AV: Tensor) -> FramePosteriors:
     """Posteriors of one utterance's real frames."""
     units_AV = log_probs_AV[:, BLANK_ID + 1 :]
