@@ -35,6 +35,10 @@ class AudioTruncatedError(AudioError):
         super().__init__(f"'{source}' is cut off or damaged: {reason}. Copy or download it again.")
 
 
+class AudioTooLongError(AudioError):
+    """There is more audio than may be transcribed at once."""
+
+
 class ConfigError(TinyAudioError, ValueError):
     """All problems of a configuration at once."""
 
@@ -78,8 +82,16 @@ class CheckpointError(TinyAudioError, ValueError):
     """A checkpoint cannot be read, or does not fit the model."""
 
 
+class TrainingError(TinyAudioError, RuntimeError):
+    """Training cannot go on."""
+
+
 class UnitsError(TinyAudioError, ValueError):
     """A text cannot be written in the units of a CTC."""
+
+
+class NGramError(TinyAudioError, ValueError):
+    """An n-gram model cannot be read, trained or used."""
 
 
 class InfeasibleError(TinyAudioError, ValueError):
@@ -116,6 +128,10 @@ class OutputError(TinyAudioError, OSError):
         super().__init__(f"cannot write '{path}': {reason}")
 
 
+class ExportError(TinyAudioError, ValueError):
+    """A model cannot be written in the form that was asked for."""
+
+
 class ClusterError(TinyAudioError, RuntimeError):
     """Ray cannot do the work, or not all of it."""
 
@@ -132,6 +148,19 @@ class MissingVoiceError(TinyAudioError, ImportError):
 
     def __init__(self, voice: str, install: str) -> None:
         super().__init__(f"voice '{voice}' is not installed; run: {install}")
+
+
+class RequestError(TinyAudioError):
+    """A request that the server refuses, with the HTTP status and what OpenAI's clients look at."""
+
+    def __init__(
+        self, status: int, message: str, *, code: str | None = None, param: str | None = None, retry_after: int = 0
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.param = param
+        self.retry_after = retry_after
 
 
 class SynthError(TinyAudioError, RuntimeError):

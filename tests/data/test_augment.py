@@ -3,6 +3,7 @@ import pytest
 
 from tiny_audio.audio.timebase import SAMPLE_RATE
 from tiny_audio.data.augment import (
+    CODECS,
     AugmentConfig,
     add_hum,
     add_noise,
@@ -11,6 +12,8 @@ from tiny_audio.data.augment import (
     change_gain,
     change_speed,
     clip,
+    draw_speed,
+    lossy_codec,
     mu_law,
     rng_for,
     simulate_room,
@@ -129,3 +132,31 @@ def test_clip_hum_and_mu_law():
     companded = mu_law(speech)
     assert len(np.unique(companded)) <= 256
     np.testing.assert_allclose(companded, speech, atol=0.02)
+
+
+@pytest.mark.parametrize("codec", CODECS)
+@pytest.mark.parametrize("quality", [0.0, 1.0])
+def test_a_codec_loses_something_and_keeps_length_and_position(codec, quality):
+    speech = tone(220, 1.0) + tone(700, 1.0, 0.1)
+    heard = lossy_codec(speech, codec, quality=quality)
+    assert heard.shape == speech.shape
+    middle = slice(4_000, 12_000)
+    assert np.corrcoef(heard[middle], speech[middle])[0, 1] > 0.95  # half a period off would be -1
+    assert rms(heard[middle] - speech[middle]) > 1e-3
+
+
+@pytest.mark.parametrize("codec", CODECS)
+@pytest.mark.parametrize("num_samples", [0, 1, 333])
+def test_a_codec_takes_any_length(codec, num_samples):
+    assert lossy_codec(np.zeros(num_samples, np.float32), codec, quality=0.5).shape == (num_samples,)
+
+
+def test_the_speed_that_is_announced_is_the_one_that_is_played():
+    speech = tone(220)
+    config = AugmentConfig(clean_probability=0.3, speed_probability=0.7)
+    for index in range(20):
+        limits = (0.0, 1.05) if index % 2 else (0.9, np.inf)
+        _, speed = draw_speed(rng_for(0, 0, str(index)), config, limits)
+        result = augment(speech, rng_for(0, 0, str(index)), config, speed_limits=limits)
+        assert result.size == pytest.approx(speech.size / speed, abs=1)
+        assert limits[0] <= speed <= limits[1]

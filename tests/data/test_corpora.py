@@ -1,6 +1,8 @@
 import gzip
+import io
 import json
 import sys
+import tarfile
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -18,6 +20,7 @@ from tiny_audio.data.corpora.importer import (
     store_audio,
 )
 from tiny_audio.data.manifest import read_manifest, write_manifest
+from tiny_audio.data.recordings import load_waveform
 from tiny_audio.errors import AudioError, DatasetError, MissingExtraError, UnknownNameError
 
 
@@ -399,6 +402,53 @@ def test_a_set_on_the_hub_is_streamed_and_decoded_by_us(tmp_path, monkeypatch, p
     ]
 
 
+def tar_of(path: Path, files: dict[str, bytes]) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(path, "w") as tar:
+        for name, data in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            tar.addfile(member, io.BytesIO(data))
+    return path
+
+
+def webdataset(folder: Path) -> Path:
+    sound = record(folder / "a.wav").read_bytes()
+    (folder / "a.wav").unlink()
+    tar_of(
+        folder / "set/a-000.tar",
+        {
+            "train/a.wav": sound,
+            "train/a.json": b'{"text": "hello  there", "offset": 7.5, "speaker": "ann", "snr": 12}',
+            "train/b.c.wav": sound,  # the key is what stands before the first dot
+            "train/b.txt": b"two recordings",
+            "train/b.wav": sound,
+            "c.json": b'{"text": "no sound"}',
+            "d.wav": sound,
+        },
+    )
+    tar_of(folder / "set/a-001.tar", {"e.wav": sound, "e.txt": b"just text\n", "f.wav": sound, "f.json": b"[1"})
+    return folder / "set"
+
+
+def test_webdataset_reads_json_or_text_and_leaves_the_audio_in_its_tar(tmp_path):
+    report = load(webdataset(tmp_path))
+    assert rows(report) == [
+        ("train/a", "a.wav", 0.0, 0.5, "hello there", "ann"),
+        ("e", "e.wav", 0.0, 0.5, "just text", ""),
+    ]
+    assert report.utterances[0].extra == {"snr": 12}
+    assert report.utterances[0].audio == tmp_path / "set/a-000.tar/train/a.wav"
+    assert len(load_waveform(report.utterances[0])) == 8_000
+    assert [reason.partition(";")[0].partition(":")[0] for reason in reasons(report)] == [
+        "2 recordings of this key",
+        "0 recordings of this key",
+        f"{tmp_path}/set/a-000.tar",
+        "its JSON or text cannot be read",
+    ]
+    assert not (tmp_path / "stored").exists()
+
+
 CORPORA = {
     "nemo": nemo,
     "lhotse": lhotse,
@@ -410,6 +460,7 @@ CORPORA = {
     "pairs": pairs,
     "audiofolder": audio_folder,
     "parquet": parquet,
+    "webdataset": webdataset,
 }
 
 

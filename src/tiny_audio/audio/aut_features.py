@@ -47,7 +47,9 @@ def aut_log_mel(waveform: Waveform, *, n_mels: int = 128, normalization: Normali
     window = torch.hann_window(WINDOW_LENGTH)
     spectrum = torch.stft(padded, N_FFT, HOP_LENGTH, WINDOW_LENGTH, window, center=False, return_complex=True)
     # A centred transform has one frame more, half of it behind the end: dropped.
-    power = spectrum.abs().square()[:, : samples_to_mel_frames(len(samples))]
+    spectrum = spectrum[:, : samples_to_mel_frames(len(samples))]
+    # Not abs().square(), which takes a root to square it and was half of the whole work.
+    power = spectrum.real.square() + spectrum.imag.square()
     log_mel = (mel_filters(n_mels, N_FFT) @ power).clamp(min=POWER_FLOOR).log()
     if normalization == "global":
         return (log_mel - LOG_MEL_MEAN) / LOG_MEL_STD

@@ -45,8 +45,9 @@ def log_mel_spectrogram(waveform: Waveform, *, n_mels: int = 80, pad_to: int | N
     samples = torch.from_numpy(waveform) if not isinstance(waveform, Tensor) else waveform
     if pad_to is not None:
         samples = F.pad(samples, (0, max(pad_to - len(samples), 0)))
-    if len(samples) < HOP_LENGTH:
-        raise AudioError(f"{len(samples)} samples of audio; a log-mel frame needs at least {HOP_LENGTH}")
+    num_samples = samples.shape[0]  # `len` would be a constant in an exported graph
+    if num_samples < HOP_LENGTH:
+        raise AudioError(f"{num_samples} samples of audio; a log-mel frame needs at least {HOP_LENGTH}")
     half = N_FFT // 2
     # Whisper mirrors the start. Its end is mirrored too, but there it always sees the zeros of the 30 s padding.
     start = samples[1 : half + 1].flip(0)
@@ -54,7 +55,7 @@ def log_mel_spectrogram(waveform: Waveform, *, n_mels: int = 80, pad_to: int | N
     padded = torch.cat([start, samples, samples.new_zeros(half)])
     spectrum = torch.stft(padded, N_FFT, HOP_LENGTH, window=torch.hann_window(N_FFT), center=False, return_complex=True)
     # The last frame is dropped as Whisper does; keep it identical or features drift by one frame.
-    power = spectrum.abs().square()[:, : samples_to_mel_frames(len(samples))]
+    power = spectrum.abs().square()[:, : samples_to_mel_frames(num_samples)]
     log_mel = (mel_filters(n_mels) @ power).clamp(min=1e-10).log10()
     log_mel = torch.maximum(log_mel, log_mel.max() - 8.0)
     return (log_mel + 4.0) / 4.0

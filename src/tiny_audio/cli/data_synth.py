@@ -7,7 +7,7 @@ from pathlib import Path
 HELP = "make training speech from text with synthetic voices"
 
 
-def _voice_shares(text: str) -> dict[str, float]:
+def voice_shares(text: str) -> dict[str, float]:
     """`hibari:0.6,flite:0.2` to shares; a voice without a number has share 1."""
     shares: dict[str, float] = {}
     for part in text.split(","):
@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--output-dir", type=Path, required=True, help="folder for audio/ and manifest.jsonl")
     parser.add_argument(
         "--voices",
-        type=_voice_shares,
+        type=voice_shares,
         default={"hibari": 1.0},
         metavar="NAME:SHARE,...",
         help="hibari, flite, pico, joe, espeak, kokoro with their shares (default: hibari)",

@@ -16,6 +16,7 @@ from tiny_audio.audio.timebase import samples_to_seconds
 from tiny_audio.audio.vad import is_silent
 from tiny_audio.data.manifest import Utterance
 from tiny_audio.data.recordings import cut_waveform
+from tiny_audio.data.tar_members import open_recording
 from tiny_audio.errors import AudioError
 from tiny_audio.types import Seconds, Waveform
 
@@ -64,7 +65,7 @@ def measure(
 def _measure_recording(utterances: Sequence[Utterance]) -> list[AudioFacts]:
     """Facts about the utterances of one recording."""
     try:
-        waveform = load_audio(utterances[0].audio)
+        waveform = load_audio(open_recording(utterances[0].audio))
     except AudioError as error:
         return [AudioFacts(problem=str(error))] * len(utterances)
     facts = []

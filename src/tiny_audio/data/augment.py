@@ -5,16 +5,31 @@ so a result depends on nothing but the seed.
 """
 
 import hashlib
+import io
+import math
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 import numpy as np
+import soundfile
 import soxr
 
 from tiny_audio.audio.timebase import SAMPLE_RATE, seconds_to_samples
 from tiny_audio.types import Seconds, Waveform
 
+NO_LIMITS = (0.0, math.inf)
+"""Any speed."""
 _QUIET = 1e-4
 """RMS below which a clip holds no speech to set a level by (-80 dBFS)."""
+Codec = Literal["opus", "mp3", "gsm"]
+CODECS: tuple[Codec, ...] = get_args(Codec)
+# libsndfile's container, subtype, a rate that the codec has, and its compression levels:
+# Opus 7 to 21 kbit/s, MP3 17 to 26, GSM 13.
+_CODECS: dict[Codec, tuple[str, str, int, tuple[float, float] | None]] = {
+    "opus": ("OGG", "OPUS", 16_000, (0.99, 0.93)),
+    "mp3": ("MP3", "MPEG_LAYER_III", 16_000, (0.99, 0.5)),
+    "gsm": ("WAV", "GSM610", 8_000, None),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +52,7 @@ class AugmentConfig:
     hum_probability: float = 0.08
     clip_probability: float = 0.06
     mu_law_probability: float = 0.08
+    codec_probability: float = 0.15
 
 
 def rng_for(seed: int, epoch: int, utterance_id: str) -> np.random.Generator:
@@ -45,20 +61,35 @@ def rng_for(seed: int, epoch: int, utterance_id: str) -> np.random.Generator:
     return np.random.Generator(np.random.PCG64(int.from_bytes(digest, "little")))
 
 
-def augment(waveform: Waveform, rng: np.random.Generator, config: AugmentConfig | None = None) -> Waveform:
+def draw_speed(
+    rng: np.random.Generator, config: AugmentConfig, limits: tuple[float, float] = NO_LIMITS
+) -> tuple[bool, float]:
+    """Whether a clip stays clean, and its speed within the limits: the first that `augment` draws from a generator."""
+    clean = bool(rng.random() < config.clean_probability)
+    is_changed = not clean and rng.random() < config.speed_probability
+    speed = rng.uniform(*config.speed) if is_changed else 1.0
+    return clean, float(min(max(speed, limits[0]), limits[1]))
+
+
+def augment(
+    waveform: Waveform,
+    rng: np.random.Generator,
+    config: AugmentConfig | None = None,
+    *,
+    speed_limits: tuple[float, float] = NO_LIMITS,
+) -> Waveform:
     """One random recording of `waveform`; its length changes only with the speed.
 
-    The order is that of the real chain: speaker, room, noise, microphone level, line.
+    The order is that of the real chain: speaker, room, noise, microphone level, line, storage.
     """
     config = config or AugmentConfig()
 
     def happens(probability: float) -> bool:
         return bool(rng.random() < probability)
 
-    clean = happens(config.clean_probability)
+    clean, speed = draw_speed(rng, config, speed_limits)
+    waveform = change_speed(waveform, speed)
     if not clean:
-        if happens(config.speed_probability):
-            waveform = change_speed(waveform, rng.uniform(*config.speed))
         if happens(config.room_probability):
             waveform = simulate_room(waveform, rng, rt60=rng.uniform(*config.room_rt60))
         if happens(config.noise_probability):
@@ -74,6 +105,8 @@ def augment(waveform: Waveform, rng: np.random.Generator, config: AugmentConfig 
             waveform = random_band(waveform, rng)
         if happens(config.mu_law_probability):
             waveform = mu_law(waveform)
+        if happens(config.codec_probability):
+            waveform = random_codec(waveform, rng)
     return np.clip(waveform, -1.0, 1.0).astype(np.float32)
 
 
@@ -173,6 +206,40 @@ def mu_law(waveform: Waveform, *, bits: int = 8) -> Waveform:
     companded = np.sign(waveform) * np.log1p(mu * np.abs(np.clip(waveform, -1.0, 1.0))) / np.log1p(mu)
     rounded = np.round((companded + 1.0) / 2.0 * mu) / mu * 2.0 - 1.0
     return (np.sign(rounded) * np.expm1(np.abs(rounded) * np.log1p(mu)) / mu).astype(np.float32)
+
+
+def random_codec(waveform: Waveform, rng: np.random.Generator) -> Waveform:
+    """A voice message, a compressed podcast or a mobile phone: really encoded and decoded."""
+    return lossy_codec(waveform, CODECS[rng.integers(len(CODECS))], quality=rng.uniform(0.0, 1.0))
+
+
+def lossy_codec(waveform: Waveform, codec: Codec, *, quality: float) -> Waveform:
+    """What is left after storage as Opus, MP3 or GSM; length and position stay.
+
+    Args:
+        waveform: what is stored.
+        codec: which one.
+        quality: 0 the worst that is in use, 1 the best; GSM has only one.
+    """
+    if not waveform.size:
+        return waveform
+    container, subtype, sample_rate, levels = _CODECS[codec]
+    stored = soxr.resample(waveform, SAMPLE_RATE, sample_rate, quality="MQ")
+    file = io.BytesIO()
+    with soundfile.SoundFile(
+        file,
+        "w",
+        sample_rate,
+        channels=1,
+        format=container,
+        subtype=subtype,
+        compression_level=levels and levels[0] + quality * (levels[1] - levels[0]),
+    ) as sound:
+        sound.write(np.clip(stored, -1.0, 1.0))
+    file.seek(0)
+    heard = soxr.resample(soundfile.read(file, dtype="float32")[0], sample_rate, SAMPLE_RATE, quality="MQ")
+    # GSM comes in blocks of 20 ms: a tail that fills the last one is no sound of the clip.
+    return np.pad(heard[: waveform.size], (0, max(waveform.size - heard.size, 0)))
 
 
 def coloured_noise(num_samples: int, rng: np.random.Generator, *, slope: float) -> np.ndarray:

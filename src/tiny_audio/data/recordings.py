@@ -3,6 +3,7 @@
 from tiny_audio.audio.io import MIN_DURATION, load_audio
 from tiny_audio.audio.timebase import samples_to_seconds, seconds_to_samples
 from tiny_audio.data.manifest import Utterance
+from tiny_audio.data.tar_members import open_recording
 from tiny_audio.errors import AudioError
 from tiny_audio.types import Seconds, Waveform
 
@@ -16,7 +17,7 @@ def load_waveform(utterance: Utterance) -> Waveform:
     Raises:
         AudioError: The recording cannot be read, or holds less than 0.1 s of the utterance.
     """
-    return cut_waveform(load_audio(utterance.audio), utterance)
+    return cut_waveform(load_audio(open_recording(utterance.audio)), utterance)
 
 
 def cut_waveform(waveform: Waveform, utterance: Utterance) -> Waveform:

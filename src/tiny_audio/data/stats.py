@@ -9,6 +9,7 @@ import numpy as np
 
 from tiny_audio.audio.io import open_audio
 from tiny_audio.data.manifest import Utterance
+from tiny_audio.data.tar_members import open_recording
 from tiny_audio.errors import AudioError
 from tiny_audio.text.normalizers import get_normalizer
 from tiny_audio.types import Seconds
@@ -83,7 +84,7 @@ def count_sample_rates(recordings: Iterable[Path]) -> dict[int, int]:
     rates: Counter[int] = Counter()
     for recording in recordings:
         try:
-            with open_audio(recording) as stream:
+            with open_audio(open_recording(recording)) as stream:
                 rates[stream.sample_rate] += 1
         except AudioError:
             rates[UNREADABLE] += 1

@@ -1,147 +1,231 @@
-"""Batches of utterances: shuffled, of similar length, limited by seconds, the same for the same seed.
+"""Steps of training: sets of utterances of similar length, shuffled, limited by seconds, the same for the same seed.
 
-The plan of an epoch follows from (seed, epoch) alone, so a position in the stream is just a number of batches:
-resuming continues with exactly the batch that would have come next.
+Everything follows from (seed, index of the step): what it holds, how each recording is changed, and which process gets
+which rows. So a run continues at any step, and its processes, micro-batches and workers change memory and speed, never
+the result.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
 
-from tiny_audio.data.feature_cache import CachedUtterance, FeatureCache
-from tiny_audio.data.manifest import Utterance
-from tiny_audio.data.recordings import load_waveform
-from tiny_audio.types import Seconds, Waveform
+from tiny_audio.data.augment import AugmentConfig
+from tiny_audio.data.batch import Batch, RecordedExample, TrainingExample, Variation, collate
+from tiny_audio.data.mixing import draw_epoch
+from tiny_audio.data.step_plan import EpochPlan, cut_batches, cut_steps, deal, padding_share
+from tiny_audio.errors import ConfigError, TinyAudioError
+from tiny_audio.types import Seconds
 
-_BUCKET_WINDOW = 1024
-"""Utterances sorted by length together before cutting into batches: random enough, and little padding."""
+_PLANS_KEPT = 2
+"""Workers may be in the next epoch already."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class CachedExample:
-    """An utterance of a cache with its labels."""
+class Source:
+    """Examples of one corpus."""
 
-    cache: FeatureCache
-    utterance: CachedUtterance
-    labels: tuple[int, ...]
-    """Token ids of the transcript."""
+    examples: Sequence[TrainingExample]
+    weight: float = 1.0
+    """How many times an epoch shows each."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """What one optimizer step learns from, however it is divided into batches."""
+
+    index: int
+    """From 0."""
+    epoch: int
+    seed: int
+    """All randomness of the step comes from it."""
+    ids: tuple[str, ...]
+    """Of all rows; one that is shown twice has a number behind it."""
+    labels: tuple[tuple[int, ...], ...]
+    """Of all rows."""
+    duration: Seconds
+    """Seconds of audio in all rows."""
 
     @property
-    def num_frames(self) -> int:
-        """Encoder frames."""
-        return self.utterance.num_frames
+    def num_rows(self) -> int:
+        """Utterances."""
+        return len(self.ids)
+
+    @property
+    def num_labels(self) -> int:
+        """Labels of all rows."""
+        return sum(map(len, self.labels))
 
 
-@dataclass(frozen=True, kw_only=True)
-class RecordedExample:
-    """An utterance of a manifest with its labels, for training the encoder too."""
-
-    utterance: Utterance
-    num_frames: int
-    """Encoder frames."""
-    labels: tuple[int, ...]
-
-
-TrainingExample = CachedExample | RecordedExample
-
-
-@dataclass(frozen=True, kw_only=True)
-class Batch:
-    """Padded encoder features (or else waveforms) and the labels of each row."""
-
-    features_BTD: Tensor
-    lengths_B: Tensor
-    """Encoder frames of each row."""
-    labels: list[list[int]]
-    references: list[str]
-    ids: list[str]
-    duration: Seconds
-    """Seconds of audio in all rows, without padding."""
-    waveforms: tuple[Waveform, ...] = ()
-    """Where the encoder is trained: its input, 16 kHz, instead of its output."""
-
-
-def collate(examples: Sequence[TrainingExample]) -> Batch:
-    """Pad the features of `examples` with zeros to the longest; of recorded examples, load the waveforms."""
-    lengths_B = torch.tensor([example.num_frames for example in examples])
-    cached = [example for example in examples if isinstance(example, CachedExample)]
-    features_BTD = torch.zeros(len(cached), int(lengths_B.max()), cached[0].cache.dim if cached else 0)
-    for row, example in zip(features_BTD, cached, strict=True):
-        features = example.cache.features(example.utterance)
-        row[: len(features)] = torch.from_numpy(features.astype(np.float32))
-    return Batch(
-        features_BTD=features_BTD,
-        lengths_B=lengths_B,
-        labels=[list(example.labels) for example in examples],
-        references=[example.utterance.text for example in examples],
-        ids=[example.utterance.id for example in examples],
-        duration=sum(example.utterance.duration for example in examples),
-        waveforms=tuple(load_waveform(item.utterance) for item in examples if isinstance(item, RecordedExample)),
-    )
-
-
-def plan_epoch(frames: Sequence[int], *, max_batch_frames: int, seed: int, epoch: int) -> list[list[int]]:
-    """Which utterances form which batch: every index once, similar lengths together, batches in random order.
+class StepStream:
+    """Endless steps over the examples of one source or several.
 
     Args:
-        frames: encoder frames of each utterance.
-        max_batch_frames: frames of a batch including padding; a longer utterance is a batch of its own.
+        sources: what to show.
+        max_step_frames: encoder frames of a step, padding included.
         seed: of the run.
-        epoch: number of the pass over the data.
+        augment: how recorded examples are changed, anew each time they are shown; None: not at all.
+        pad_to_frames: batches are padded to a multiple of it, so that a compiled model meets few shapes.
+
+    Raises:
+        ConfigError: an epoch would show less than one utterance.
     """
-    rng = np.random.default_rng((seed, epoch))
-    order = rng.permutation(len(frames))
-    batches: list[list[int]] = []
-    for start in range(0, len(order), _BUCKET_WINDOW):
-        window = sorted(order[start : start + _BUCKET_WINDOW].tolist(), key=lambda index: frames[index])
-        batch: list[int] = []
-        for index in window:
-            if batch and (len(batch) + 1) * frames[index] > max_batch_frames:
-                batches.append(batch)
-                batch = []
-            batch.append(index)
-        batches.append(batch)
-    return [batches[position] for position in rng.permutation(len(batches))]
 
-
-def padding_share(frames: Sequence[int], batches: Sequence[Sequence[int]]) -> float:
-    """Share of padded frames among all frames computed."""
-    computed = sum(len(batch) * max(frames[index] for index in batch) for batch in batches)
-    return 1.0 - sum(frames[index] for batch in batches for index in batch) / computed
-
-
-class BatchStream:
-    """Endless batches; `position` counts those delivered and can be set to continue an interrupted run."""
-
-    def __init__(self, examples: Sequence[TrainingExample], *, max_batch_frames: int, seed: int) -> None:
-        self._examples = examples
-        self._frames = [example.num_frames for example in examples]
-        self._max_batch_frames = max_batch_frames
+    def __init__(
+        self,
+        sources: Sequence[Source],
+        *,
+        max_step_frames: int,
+        seed: int,
+        augment: AugmentConfig | None = None,
+        pad_to_frames: int = 1,
+    ) -> None:
+        self._examples = [example for source in sources for example in source.examples]
+        self._sizes = [len(source.examples) for source in sources]
+        self._weights = [source.weight for source in sources]
+        self._max_step_frames = max_step_frames
         self._seed = seed
-        self.position = 0
+        self._augment = augment
+        self._pad_to_frames = pad_to_frames
+        self._plans: dict[int, EpochPlan] = {}
+        self._steps_of_epoch: list[int] = []
+        shown = sum(size * weight for size, weight in zip(self._sizes, self._weights, strict=True))
+        if shown < 1:
+            raise ConfigError([f"an epoch would show {shown:.2g} utterances; raise the weights of the sources"])
 
-    def plan(self, epoch: int) -> list[list[int]]:
-        """The batches of one epoch, as indices of the examples."""
-        return plan_epoch(self._frames, max_batch_frames=self._max_batch_frames, seed=self._seed, epoch=epoch)
+    def plan(self, epoch: int) -> EpochPlan:
+        """The steps of one epoch."""
+        if epoch not in self._plans:
+            example_R, showing_R = draw_epoch(self._sizes, self._weights, seed=self._seed, epoch=epoch)
+            frames = [self._shown(*row).num_frames for row in zip(example_R.tolist(), showing_R.tolist(), strict=True)]
+            steps = cut_steps(
+                frames,
+                max_step_frames=self._max_step_frames,
+                rng=np.random.default_rng((self._seed, epoch)),
+                pad_to_frames=self._pad_to_frames,
+            )
+            plan = EpochPlan(example_R=example_R, showing_R=showing_R, frames_R=np.array(frames), steps=steps)
+            self._plans = dict([*self._plans.items(), (epoch, plan)][-_PLANS_KEPT:])
+        return self._plans[epoch]
 
-    def batches_per_epoch(self) -> int:
-        """Batches of the first epoch; later ones differ by a few."""
-        return len(self.plan(0))
+    def steps_per_epoch(self) -> int:
+        """Steps of the first epoch; later ones differ by a few."""
+        return len(self.plan(0).steps)
 
     def padding_share(self) -> float:
-        """Share of padding in the first epoch."""
-        return padding_share(self._frames, self.plan(0))
+        """Share of padding in the first epoch, if every step is one batch."""
+        plan = self.plan(0)
+        return padding_share(plan.frames_R.tolist(), plan.steps, pad_to_frames=self._pad_to_frames)
 
-    def __iter__(self) -> Iterator[Batch]:
-        epoch, before = 0, 0
+    def step(self, index: int) -> Step:
+        """What step `index` learns from."""
+        epoch, plan, rows = self._locate(index)
+        examples = self._rows(plan, rows)
+        return Step(
+            index=index,
+            epoch=epoch,
+            seed=self._seed * 1_000_003 + index,
+            ids=tuple(example.utterance.id for example in examples),
+            labels=tuple(example.labels for example in examples),
+            duration=sum(example.utterance.duration for example in examples),
+        )
+
+    def micro_batches(self, index: int, *, rank: int = 0, world_size: int = 1, max_frames: int = 0) -> list[Batch]:
+        """The batches of one process in a step: together they are the step, each row once.
+
+        Args:
+            index: of the step.
+            rank: of the process.
+            world_size: number of processes; some have no batch where a step has few rows.
+            max_frames: padded frames of a batch; a longer row is a batch of its own; 0: one batch.
+
+        Raises:
+            AudioError: a recording cannot be read.
+        """
+        _, plan, rows = self._locate(index)
+        examples = self._rows(plan, rows)
+        frames = [int(plan.frames_R[row]) for row in rows]
+        own = deal(range(len(rows)), rank=rank, world_size=world_size)
+        batches = cut_batches(own, frames, max_frames=max_frames, pad_to_frames=self._pad_to_frames)
+        return [collate([examples[row] for row in batch], pad_to_frames=self._pad_to_frames) for batch in batches]
+
+    def loader(
+        self,
+        start: int,
+        stop: int,
+        *,
+        rank: int = 0,
+        world_size: int = 1,
+        max_frames: int = 0,
+        num_workers: int = 0,
+    ) -> Iterator[tuple[Step, list[Batch]]]:
+        """Steps from `start` to before `stop` with their `micro_batches`, the same for any number of workers.
+
+        Raises:
+            AudioError: a recording cannot be read, also where a worker met it.
+        """
+        steps = _Steps(self, start, stop, rank=rank, world_size=world_size, max_frames=max_frames)
+        for item in DataLoader(steps, batch_size=None, num_workers=num_workers):
+            if isinstance(item, TinyAudioError):
+                raise item
+            yield item
+
+    def _locate(self, index: int) -> tuple[int, EpochPlan, list[int]]:
+        """Epoch of a step, its plan, and the rows of the step."""
+        epoch = 0
         while True:
-            plan = self.plan(epoch)
-            while self.position < before + len(plan):
-                batch = plan[self.position - before]
-                self.position += 1
-                yield collate([self._examples[index] for index in batch])
-            before += len(plan)
+            if epoch == len(self._steps_of_epoch):
+                self._steps_of_epoch.append(len(self.plan(epoch).steps))
+            if index < self._steps_of_epoch[epoch]:
+                plan = self.plan(epoch)
+                return epoch, plan, plan.steps[index]
+            index -= self._steps_of_epoch[epoch]
             epoch += 1
+
+    def _shown(self, index: int, showing: int) -> TrainingExample:
+        """An example as it is the time that it is shown."""
+        example = self._examples[index]
+        if self._augment is None or not isinstance(example, RecordedExample):
+            return example
+        return example.varied(
+            Variation(config=self._augment, seed=self._seed, showing=showing, id=example.utterance.id)
+        )
+
+    def _rows(self, plan: EpochPlan, rows: Sequence[int]) -> list[TrainingExample]:
+        """The examples of a step, with ids that are unique in it."""
+        examples = []
+        times: Counter[str] = Counter()
+        for row in rows:
+            example = self._shown(int(plan.example_R[row]), int(plan.showing_R[row]))
+            name = example.utterance.id
+            times[name] += 1
+            if times[name] > 1:
+                example = example.renamed(f"{name}~{times[name]}")
+            examples.append(example)
+        return examples
+
+
+class _Steps(Dataset[tuple[Step, list[Batch]] | TinyAudioError]):
+    """A stretch of a stream as a table, which is what a `DataLoader` shares among its workers."""
+
+    def __init__(
+        self, stream: StepStream, start: int, stop: int, *, rank: int, world_size: int, max_frames: int
+    ) -> None:
+        self._stream = stream
+        self._start = start
+        self._length = max(stop - start, 0)
+        self._rank, self._world_size, self._max_frames = rank, world_size, max_frames
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __getitem__(self, position: int) -> tuple[Step, list[Batch]] | TinyAudioError:
+        index = self._start + position
+        try:
+            return self._stream.step(index), self._stream.micro_batches(
+                index, rank=self._rank, world_size=self._world_size, max_frames=self._max_frames
+            )
+        except TinyAudioError as error:  # a value: a worker's exceptions arrive as another class, with a traceback
+            return error

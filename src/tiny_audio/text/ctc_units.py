@@ -102,9 +102,24 @@ class CTCUnits:
             )
         return self._tokenizer.encode(normalize_transcript(text), add_special_tokens=False).ids
 
+    def encode_words(self, words: Sequence[str]) -> tuple[list[list[int]], list[int]]:
+        """Unit ids of each word, none where it is a mark that nobody says, and those of the space between two words.
+
+        Raises:
+            UnitsError: a word has characters that no unit has.
+        """
+        space = self._tokenizer.get_vocab()[_SPACE]
+        return [self.encode(word) for word in words], [space] if self.kind == "char" else []
+
     def decode(self, ids: Sequence[int]) -> str:
         """Text of unit ids, on one line; blanks are left out."""
         return " ".join(self._tokenizer.decode(list(ids), skip_special_tokens=True).split())
+
+    @property
+    def names(self) -> list[str]:
+        """How each unit is spelt, by its id; a space is written as `▁`, so that no name has one."""
+        vocabulary = self._tokenizer.get_vocab()
+        return sorted(vocabulary, key=vocabulary.__getitem__)
 
     def unknown_characters(self, texts: Iterable[str]) -> Counter[str]:
         """Characters of texts that no unit has, with their number: what keeps these texts from being learned."""

@@ -18,7 +18,9 @@ from tiny_audio.data.corpora.nemo import NEMO
 from tiny_audio.data.corpora.pairs import PAIRS
 from tiny_audio.data.corpora.parquet import PARQUET
 from tiny_audio.data.corpora.table import TABLE
+from tiny_audio.data.corpora.webdataset import WEBDATASET
 from tiny_audio.data.manifest import Utterance
+from tiny_audio.data.tar_members import open_recording, split_member
 from tiny_audio.errors import AudioError, DatasetError, UnknownNameError
 from tiny_audio.types import Seconds
 
@@ -35,6 +37,7 @@ FORMATS: dict[str, CorpusFormat] = {
         AUDIO_FOLDER,
         TABLE,
         PARQUET,
+        WEBDATASET,
         LIBRISPEECH,
         PAIRS,
     )
@@ -96,7 +99,7 @@ def import_entries(entries: Iterable[Entry | Skipped], audio_folder: Path) -> Im
             audio = entry.audio
             if isinstance(audio, EmbeddedAudio):
                 audio = store_audio(audio, audio_folder, number)
-            elif not audio.is_file():
+            elif not audio.is_file() and split_member(audio) is None:
                 raise AudioError(f"'{audio}': no such file")
             duration = measure(audio) - entry.start if entry.duration is None else entry.duration
             if duration <= 0:
@@ -130,7 +133,7 @@ def measure_duration(audio: Path) -> Seconds:
     Raises:
         AudioError: it cannot be read.
     """
-    with open_audio(audio) as stream:
+    with open_audio(open_recording(audio)) as stream:
         if stream.header_duration is None:
             for _ in stream:
                 pass

@@ -18,12 +18,12 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.nn.utils.rnn import pad_sequence
 
-from tiny_audio.audio.aut_features import Normalization, aut_log_mel
+from tiny_audio.audio.aut_features import Normalization
 from tiny_audio.audio.timebase import HOP_LENGTH, MEL_FRAME_RATE
 from tiny_audio.errors import AudioError, ConfigError, UnknownNameError
 from tiny_audio.models.encoders.encoder import Encoder, EncoderOutput
+from tiny_audio.models.encoders.log_mel import log_mel_features
 from tiny_audio.types import Waveform
 
 KERNEL_SIZE, STRIDE = 5, 2
@@ -163,11 +163,7 @@ class AuTEncoder(Encoder):
 
     def features(self, waveforms: Sequence[Waveform]) -> tuple[Tensor, Tensor]:
         """Zero-padded log-mel `(B, M, F)` and the mel frames `(B,)` of each row."""
-        mels = [
-            aut_log_mel(waveform, n_mels=self.config.n_mels, normalization=self.config.normalization).T
-            for waveform in waveforms
-        ]
-        return pad_sequence(mels, batch_first=True).transpose(1, 2), torch.tensor([len(mel) for mel in mels])
+        return log_mel_features(waveforms, n_mels=self.config.n_mels, normalization=self.config.normalization)
 
     def output_lengths(self, num_samples_B: Tensor) -> Tensor:
         """Encoder frames for that many audio samples; 0 for what `forward` refuses as too short."""
@@ -179,15 +175,21 @@ class AuTEncoder(Encoder):
         Raises:
             AudioError: a row is shorter than one encoder frame (8 mel frames, 80 ms).
         """
+        states, lengths_B = self.block_states(features, feature_lengths_B)
+        return EncoderOutput(self.norm(states[-1]), lengths_B)
+
+    def block_states(self, features: Tensor, feature_lengths_B: Tensor | None = None) -> tuple[list[Tensor], Tensor]:
+        """What comes out of each block, `(B, T, D)` before the last norm, and the encoder frames of each row.
+
+        Raises:
+            AudioError: as `forward`; not while it is being compiled.
+        """
         num_rows, _, num_mel_frames = features.shape
+        is_padded = feature_lengths_B is not None
         if feature_lengths_B is None:
             feature_lengths_B = torch.full((num_rows,), num_mel_frames)
-        shortest = int(feature_lengths_B.min())
-        if shortest < self.config.downsampling:
-            raise AudioError(
-                f"{shortest / MEL_FRAME_RATE:.2f} s of audio ({shortest} mel frames); this encoder needs at least"
-                f" {1 / self.frame_rate:.2f} s ({self.config.downsampling})"
-            )
+        if not torch.compiler.is_compiling():  # which cannot depend on what a tensor holds
+            is_padded = self._shortest(feature_lengths_B) < num_mel_frames
         lengths_B = self.config.output_length(feature_lengths_B.to(features.device))
         hidden_BDF = features
         for conv in self.convs:
@@ -196,12 +198,24 @@ class AuTEncoder(Encoder):
         hidden_BTD = self.dropout(hidden_BDF.transpose(1, 2).to(self.norm.weight.dtype))
         frames_T = torch.arange(hidden_BTD.shape[1], device=features.device)
         mask_B11T = None
-        if shortest < num_mel_frames:
+        if is_padded:
             mask_B11T = (frames_T < lengths_B[:, None])[:, None, None]
         rotation = _rotation(frames_T, self.dim // self.config.num_heads)
+        states = []
         for block in self.blocks:
             hidden_BTD = block(hidden_BTD, rotation, mask_B11T)
-        return EncoderOutput(self.norm(hidden_BTD), lengths_B)
+            states.append(hidden_BTD)
+        return states, lengths_B
+
+    def _shortest(self, feature_lengths_B: Tensor) -> int:
+        """Mel frames of the shortest row, if that is long enough."""
+        shortest = int(feature_lengths_B.min())
+        if shortest < self.config.downsampling:
+            raise AudioError(
+                f"{shortest / MEL_FRAME_RATE:.2f} s of audio ({shortest} mel frames); this encoder needs at least"
+                f" {1 / self.frame_rate:.2f} s ({self.config.downsampling})"
+            )
+        return shortest
 
     def parameter_table(self) -> dict[str, int]:
         """Parameters of each part, and their `total`."""

@@ -1,5 +1,7 @@
 """Encoder configurations to encoders: a file of the weights store, a folder, the hub, or random weights."""
 
+import hashlib
+import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -51,7 +53,7 @@ def encoder_architecture(config: EncoderConfig) -> dict[str, Any]:
         WeightsError: its files can neither be found nor fetched.
         ConfigError: neither a source nor an architecture.
     """
-    if config.architecture or (config.family == "aut" and config.source is None):
+    if config.architecture or (config.family in ("aut", "log_mel") and config.source is None):
         return config.architecture
     if config.source is None:
         raise ConfigError(["encoder: neither a source nor an architecture; give one of them"])
@@ -60,11 +62,13 @@ def encoder_architecture(config: EncoderConfig) -> dict[str, Any]:
 
 
 def encoder_fingerprint(config: EncoderConfig) -> str | None:
-    """SHA-256 of the weights; None for random ones.
+    """SHA-256 of the weights; None for random ones, and of log-mel, which has none, that of its settings.
 
     Raises:
         WeightsError: their files can neither be found nor fetched.
     """
+    if config.family == "log_mel":
+        return hashlib.sha256(json.dumps(["log_mel", config.architecture], sort_keys=True).encode()).hexdigest()
     if config.source is None:
         return None
     return STORED[config.source].sha256 if config.source in STORED else fingerprint(_folder(config))
@@ -92,6 +96,10 @@ def _from_architecture(config: EncoderConfig, architecture: Mapping[str, Any]) -
         from tiny_audio.models.encoders.aut import AuTEncoder
 
         return AuTEncoder.from_architecture(architecture)
+    if config.family == "log_mel":
+        from tiny_audio.models.encoders.log_mel import LogMelEncoder
+
+        return LogMelEncoder(**architecture)
     return SelfSupervisedEncoder.from_architecture(config.family, architecture)
 
 

@@ -191,12 +191,13 @@ class WhisperEncoder(Encoder):
         num_mel_frames = mel_BMF.shape[2]
         num_frames = (num_mel_frames + 1) // 2
         self._check_window(num_mel_frames)
+        is_padded = feature_lengths_B is not None and int(feature_lengths_B.min()) < num_mel_frames
         if feature_lengths_B is None:
             feature_lengths_B = torch.full((len(mel_BMF),), num_mel_frames)
         lengths_B = feature_lengths_B.to(mel_BMF.device)
         frame_lengths_B = self.mel_to_encoder_frames(lengths_B)
         is_real_BF = None
-        if not self.pad_to_window and int(lengths_B.min()) < num_mel_frames:
+        if is_padded and not self.pad_to_window:
             # Each convolution looks one frame ahead: behind the end it must see the zeros that a lone clip would see.
             is_real_BF = torch.arange(num_mel_frames, device=mel_BMF.device) < lengths_B[:, None]
             mel_BMF = mel_BMF * is_real_BF[:, None]
@@ -213,8 +214,9 @@ class WhisperEncoder(Encoder):
         return EncoderOutput(self.layer_norm(hidden_BTD), frame_lengths_B)
 
     def _check_window(self, num_mel_frames: int) -> None:
-        found, limit = num_mel_frames / MEL_FRAME_RATE, self.max_frames / self.frame_rate
-        if found > limit:
+        window = 2 * self.max_frames  # compared as whole numbers: an exported graph knows no others
+        found, limit = num_mel_frames / MEL_FRAME_RATE, window / MEL_FRAME_RATE
+        if num_mel_frames > window:
             raise AudioError(f"{found:.2f} s of audio; the encoder takes at most {limit:.0f} s at once")
-        if self.pad_to_window and found < limit:
+        if self.pad_to_window and num_mel_frames < window:
             raise AudioError(f"{found:.2f} s of log-mel; this encoder expects it padded to {limit:.0f} s (`features`)")
