@@ -11,7 +11,10 @@ from tiny_audio.text.prompts import PromptConfig
 
 FORMAT_VERSION = 2
 
-EncoderFamily = Literal["whisper", "hubert", "wav2vec2", "wavlm", "aut"]
+EXPORT_KEY = "tiny_audio"
+"""In a folder exported for `transformers`, our configuration stands under this key of its `config.json`."""
+
+EncoderFamily = Literal["whisper", "hubert", "wav2vec2", "wavlm", "aut", "log_mel"]
 ProjectorKind = Literal["conv_blocks", "linear", "mlp", "conv_mlp", "swiglu", "ultravox", "qformer", "moe"]
 
 
@@ -46,7 +49,7 @@ class EncoderConfig:
     @property
     def frame_rate(self) -> float:
         """Frames a second."""
-        return 12.5 if self.family == "aut" else 50.0
+        return {"aut": 12.5, "log_mel": 100.0}.get(self.family, 50.0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,6 +153,8 @@ class ASRConfig:
             raise CheckpointError(f"cannot read '{path}': {error.strerror}; expected a checkpoint folder") from error
         except json.JSONDecodeError as error:
             raise CheckpointError(f"'{path}' is not JSON: {error}; expected a checkpoint's configuration") from error
+        if isinstance(values, dict):
+            values = values.get(EXPORT_KEY, values)
         found = values.get("format_version") if isinstance(values, dict) else None
         if found != FORMAT_VERSION:
             raise CheckpointError(

@@ -125,8 +125,21 @@ def checkpoint_folder(name: str | Path) -> Path:
 
 
 def read_config(name: str | Path) -> ASRConfig:
-    """Configuration of a shipped model or of a folder; see `read_checkpoint`."""
-    return ASRConfig.load(checkpoint_folder(name) / CONFIG_FILE)
+    """Configuration of a shipped model or of a folder; see `read_checkpoint`.
+
+    Sources that begin with `./` are folders within the checkpoint.
+    """
+    folder = checkpoint_folder(name)
+    config = ASRConfig.load(folder / CONFIG_FILE)
+    return replace(
+        config,
+        encoder=replace(config.encoder, source=_within(folder, config.encoder.source)),
+        llm=replace(config.llm, source=_within(folder, config.llm.source)),
+    )
+
+
+def _within(folder: Path, source: str | None) -> str | None:
+    return str(folder / source) if source is not None and source.startswith("./") else source
 
 
 def read_checkpoint(name: str | Path) -> tuple[ASRConfig, dict[str, Tensor]]:

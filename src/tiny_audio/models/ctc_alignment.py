@@ -58,11 +58,22 @@ def align(
         table_VE: frozen embedding table.
         log_blank_A: log-probability of the blank, where it is known: saves the sum over the whole vocabulary.
     """
-    if not is_feasible(len(blank_A), token_ids):
-        return None
     if not token_ids:
         return []
     distinct = sorted(set(token_ids))
+    log_probs_AN = token_log_probs(hidden_AE, blank_A, distinct, table_VE, log_blank_A=log_blank_A)
+    return token_spans(log_probs_AN, token_ids, distinct)
+
+
+def token_log_probs(
+    hidden_AE: Tensor,
+    blank_A: Tensor,
+    distinct: Sequence[int],
+    table_VE: Tensor,
+    *,
+    log_blank_A: Tensor | None = None,
+) -> NDArray[np.float32]:
+    """Natural-log probabilities `(A, 1 + N)` of the blank and of some tokens; arguments as of `align`."""
     with torch.no_grad():
         hidden_AE = hidden_AE.to(table_VE.dtype)
         own_NE = table_VE[torch.tensor(distinct, device=table_VE.device)]
@@ -71,8 +82,23 @@ def align(
             normaliser_A = torch.logaddexp(table_logsumexp(hidden_AE, table_VE), blank_A.float())
         else:
             normaliser_A = blank_A.float() - log_blank_A
-        log_probs_AN = (logits_AN - normaliser_A[:, None]).cpu().numpy()
-    columns = [1 + distinct.index(token_id) for token_id in token_ids]
+        return (logits_AN - normaliser_A[:, None]).cpu().numpy()  # type: ignore[no-any-return]
+
+
+def token_spans(
+    log_probs_AN: NDArray[np.floating], token_ids: Sequence[int], distinct: Sequence[int]
+) -> list[TokenSpan] | None:
+    """Spans of the tokens of a text; None if it has too many for so few frames.
+
+    Args:
+        log_probs_AN: natural log-probabilities of the blank, and of each of the `distinct` tokens.
+        token_ids: the text.
+        distinct: its tokens, each once.
+    """
+    if not is_feasible(len(log_probs_AN), token_ids):
+        return None
+    column_of = {token_id: 1 + index for index, token_id in enumerate(distinct)}
+    columns = [column_of[token_id] for token_id in token_ids]
     runs = viterbi(np.maximum(log_probs_AN, _LOG_FLOOR), columns)
     return [
         TokenSpan(
@@ -99,12 +125,17 @@ def align_words(
 
     Marks around a word are left out: nobody says them, and the CTC puts a full stop into the pause that follows.
     """
-    ids = [encode_transcript(tokenizer, word.strip(_MARKS) or word) for word in words]
+    ids = word_token_ids(words, tokenizer)
     spans = align(hidden_AE, blank_A, [token_id for row in ids for token_id in row], table_VE, log_blank_A=log_blank_A)
     if spans is None:
         return [[] for _ in words]
     following = iter(spans)
     return [list(islice(following, len(row))) for row in ids]
+
+
+def word_token_ids(words: Sequence[str], tokenizer: Tokenizer) -> list[list[int]]:
+    """Tokens of each word without the marks around it."""
+    return [encode_transcript(tokenizer, word.strip(_MARKS) or word) for word in words]
 
 
 def viterbi(log_probs_AC: NDArray[np.floating], labels: Sequence[int], *, blank: int = 0) -> list[tuple[int, int]]:

@@ -28,6 +28,7 @@ from tiny_audio.models.ctc import frames_needed
 from tiny_audio.models.ctc_feasibility import CHARACTER_FRAME_RATE, FeasibilityReport
 from tiny_audio.models.encoders.aut import AuTConfig, AuTEncoder
 from tiny_audio.models.posteriors import FramePosteriors
+from tiny_audio.models.shallow_fusion import ShallowFusion
 from tiny_audio.models.state_check import check_state
 from tiny_audio.text.ctc_units import BLANK_ID, CTCUnits
 from tiny_audio.types import Seconds, Waveform
@@ -102,6 +103,8 @@ class CTCModel(nn.Module):
         super().__init__()
         self.config = config
         self.units = units
+        self.fusion: ShallowFusion | None = None
+        """An n-gram model to decode with; None: greedy."""
         self.encoder = AuTEncoder(config.encoder)
         self.frame_rate = self.encoder.frame_rate * config.head_upsample
         """CTC frames a second."""
@@ -122,7 +125,19 @@ class CTCModel(nn.Module):
         Raises:
             AudioError: a row is shorter than one encoder frame.
         """
-        hidden_BTD, lengths_B = self.encoder(features_BMF, feature_lengths_B)
+        return self._classify(*self.encoder(features_BMF, feature_lengths_B))
+
+    def outputs(self, features_BMF: Tensor, feature_lengths_B: Tensor | None = None) -> tuple[CTCOutput, CTCOutput]:
+        """What the head makes of the encoder's middle block, and of its last.
+
+        Raises:
+            AudioError: a row is shorter than one encoder frame.
+        """
+        states, lengths_B = self.encoder.block_states(features_BMF, feature_lengths_B)
+        middle, last = (self._classify(self.encoder.norm(states[i]), lengths_B) for i in (len(states) // 2 - 1, -1))
+        return middle, last
+
+    def _classify(self, hidden_BTD: Tensor, lengths_B: Tensor) -> CTCOutput:
         logits_BAV = self.head(hidden_BTD).unflatten(-1, (self.config.head_upsample, -1)).flatten(1, 2)
         return CTCOutput(logits_BAV, lengths_B * self.config.head_upsample)
 
@@ -135,51 +150,42 @@ class CTCModel(nn.Module):
 
         Raises:
             AudioError: a row is shorter than one encoder frame.
-            InfeasibleError: a row has fewer CTC frames than its labels need. Its loss is infinite, and as the zero that
-                it often is replaced with it would count as learned.
+            InfeasibleError: a row has fewer CTC frames than its labels need.
         """
-        output = self(features_BMF, feature_lengths_B)
-        lengths = output.lengths_B.tolist()
-        pairs = zip(lengths, map(frames_needed, labels), strict=True)
-        infeasible = {row: pair for row, pair in enumerate(pairs) if pair[0] < pair[1]}
-        if infeasible:
-            raise InfeasibleError(infeasible, total=len(labels))
-        targets = torch.tensor([label for row in labels for label in row], dtype=torch.long)
-        device = output.logits_BAV.device
-        with torch.autocast(device.type, enabled=False), torch.backends.cudnn.flags(enabled=False):
-            # Not cuDNN's: it differs from run to run.
-            loss = F.ctc_loss(
-                output.log_probs().transpose(0, 1),
-                targets.to(device),
-                torch.tensor(lengths),
-                torch.tensor([len(row) for row in labels]),
-                blank=BLANK_ID,
-                reduction="sum",
-            )
-        return loss / max(len(targets), 1)
+        return ctc_nll(self(features_BMF, feature_lengths_B), labels) / max(sum(map(len, labels)), 1)
 
     @torch.inference_mode()
-    def transcribe_waveforms(self, waveforms: Sequence[Waveform], *, num_beams: int = 1) -> list[CTCHypothesis]:
+    def transcribe_waveforms(
+        self, waveforms: Sequence[Waveform], *, num_beams: int | None = None
+    ) -> list[CTCHypothesis]:
         """Transcribe waveforms of any length from 80 ms on; what stands beside one does not change its text.
 
         Args:
             waveforms: mono, 16 kHz.
-            num_beams: hypotheses of a prefix beam search; 1: greedy.
+            num_beams: hypotheses of a prefix beam search; 1: greedy; None: as wide as `fusion` wants it, if there is
+                one, and else greedy.
 
         Raises:
             AudioError: a waveform is shorter than one encoder frame.
         """
-        device = self.head.weight.device
-        features_BMF, feature_lengths_B = self.encoder.features(waveforms)
-        output = self(features_BMF.to(device), feature_lengths_B)
+        return self.transcribe_features(*self.encoder.features(waveforms), num_beams=num_beams)
+
+    @torch.inference_mode()
+    def transcribe_features(
+        self, features_BMF: Tensor, feature_lengths_B: Tensor, *, num_beams: int | None = None
+    ) -> list[CTCHypothesis]:
+        """Transcribe what `encoder.features` gives; see `transcribe_waveforms`."""
+        output = self(features_BMF.to(self.head.weight.device), feature_lengths_B)
         rows = zip(output.log_probs().cpu(), output.lengths_B.tolist(), strict=True)
         return [self._decode(_posteriors(log_probs_AV[:length]), num_beams) for log_probs_AV, length in rows]
 
-    def _decode(self, posteriors: FramePosteriors, num_beams: int) -> CTCHypothesis:
+    def _decode(self, posteriors: FramePosteriors, num_beams: int | None) -> CTCHypothesis:
+        if num_beams is None:
+            num_beams = self.fusion.config.num_beams if self.fusion is not None else 1
         draft = self.units.decode(posteriors.greedy_ids())
         if num_beams == 1:
             return CTCHypothesis(text=draft, draft=draft, log_prob=None)
-        best = posteriors.beam_search(num_beams=num_beams)[0]
+        best = posteriors.beam_search(num_beams=num_beams, scorer=self.fusion)[0]
         return CTCHypothesis(text=self.units.decode(best.token_ids), draft=draft, log_prob=best.log_prob)
 
     def feasibility(
@@ -227,7 +233,34 @@ class CTCModel(nn.Module):
         state = read_tensors(folder)
         check_state(state, model.state_dict(), source=f"'{folder}'")
         model.load_state_dict(state, assign=True)
+        model.fusion = ShallowFusion.load(folder, units)
         return model.eval()
+
+
+def ctc_nll(output: CTCOutput, labels: Sequence[Sequence[int]]) -> Tensor:
+    """Negative log-likelihood of the labels of all rows, float32.
+
+    Raises:
+        InfeasibleError: a row has fewer CTC frames than its labels need. Its loss is infinite, and as the zero that it
+            often is replaced with it would count as learned.
+    """
+    lengths = output.lengths_B.tolist()
+    pairs = zip(lengths, map(frames_needed, labels), strict=True)
+    infeasible = {row: pair for row, pair in enumerate(pairs) if pair[0] < pair[1]}
+    if infeasible:
+        raise InfeasibleError(infeasible, total=len(labels))
+    targets = torch.tensor([label for row in labels for label in row], dtype=torch.long)
+    device = output.logits_BAV.device
+    with torch.autocast(device.type, enabled=False), torch.backends.cudnn.flags(enabled=False):
+        # Not cuDNN's: it differs from run to run.
+        return F.ctc_loss(
+            output.log_probs().transpose(0, 1),
+            targets.to(device),
+            torch.tensor(lengths),
+            torch.tensor([len(row) for row in labels]),
+            blank=BLANK_ID,
+            reduction="sum",
+        )
 
 
 def is_ctc_checkpoint(name: str | Path) -> bool:

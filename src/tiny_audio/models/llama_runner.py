@@ -98,7 +98,7 @@ class LlamaRunner:
         self.is_tied: bool = sizes["tie_word_embeddings"]
         """The output layer is the embedding table."""
         self.head = _linear(self.table_VE if self.is_tied else weight("lm_head.weight"), dtype=dtype)
-        theta = _rope_theta(sizes)
+        theta = rope_theta(sizes)
         exponents = torch.arange(0, self.head_dim, 2, device=self.device) / self.head_dim
         self._inverse_frequencies = 1.0 / theta**exponents
         self._norm_E = weight("model.norm.weight").detach().float()
@@ -213,7 +213,7 @@ def _linear(*weights: Tensor, dtype: torch.dtype) -> Linear:
     return lambda hidden: F.linear(hidden.to(dtype), rounded).float()
 
 
-def _rope_theta(sizes: Mapping[str, Any]) -> float:
+def rope_theta(sizes: Mapping[str, Any]) -> float:
     """Base of the rotary positions, which configurations keep in two places."""
     return float((sizes.get("rope_parameters") or {}).get("rope_theta") or sizes.get("rope_theta") or 10_000.0)
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from tiny_audio.models.beam_search import BeamHypothesis, FrameCandidates, prefix_beam_search
+from tiny_audio.models.beam_search import BeamHypothesis, FrameCandidates, PrefixScorer, prefix_beam_search
 from tiny_audio.models.ctc import collapse
 from tiny_audio.models.projectors.aligned import Projected
 
@@ -35,15 +35,15 @@ class FramePosteriors:
         is_blank_A = self.blank_A >= self.top_log_probs_AK[:, 0]
         return collapse(torch.where(is_blank_A, BLANK, self.top_ids_AK[:, 0]).tolist(), BLANK)
 
-    def beam_search(self, *, num_beams: int) -> list[BeamHypothesis]:
-        """The most probable token sequences, best first."""
+    def beam_search(self, *, num_beams: int, scorer: PrefixScorer | None = None) -> list[BeamHypothesis]:
+        """The most probable token sequences, best first; a scorer has a say in which those are."""
         frames = [
             FrameCandidates(blank=blank, tokens=[(t, p) for t, p in zip(ids, log_probs, strict=True) if p > -9.0])
             for blank, ids, log_probs in zip(
                 self.blank_A.tolist(), self.top_ids_AK.tolist(), self.top_log_probs_AK.tolist(), strict=True
             )
         ]
-        return prefix_beam_search(frames, num_beams=num_beams)
+        return prefix_beam_search(frames, num_beams=num_beams, scorer=scorer)
 
 
 def frame_posteriors(
@@ -83,6 +83,14 @@ def _posteriors(
     return blank_A - normaliser_A1[:, 0], best_AK - normaliser_A1, ids_AK
 
 
+def kept_frames(posteriors: FramePosteriors, *, blank_threshold: float) -> Tensor:
+    """Mask `(A,)` of the frames that the language model reads: those that are not surely blank, at least one."""
+    kept_A = posteriors.blank_A < math.log(blank_threshold)
+    if not kept_A.any():  # the language model needs something to look at
+        kept_A[posteriors.blank_A.argmin()] = True
+    return kept_A
+
+
 def embed_frames(
     hidden_AE: Tensor, residual_AE: Tensor, posteriors: FramePosteriors, table_VE: Tensor, *, blank_threshold: float
 ) -> Tensor:
@@ -91,9 +99,7 @@ def embed_frames(
     A frame becomes the mix of its likeliest tokens' embeddings, weighted by their posteriors without the blank, plus
     the residual. Gradients reach the projector through the weights of the mix and through the residual.
     """
-    kept_A = posteriors.blank_A < math.log(blank_threshold)
-    if not kept_A.any():  # the language model needs something to look at
-        kept_A[posteriors.blank_A.argmin()] = True
+    kept_A = kept_frames(posteriors, blank_threshold=blank_threshold)
     candidates_AKE = table_VE[posteriors.top_ids_AK[kept_A]].to(hidden_AE.dtype)
     weights_AK = (candidates_AKE @ hidden_AE[kept_A].unsqueeze(-1)).squeeze(-1).float().softmax(dim=1)
     mix_AE = (weights_AK.to(hidden_AE.dtype).unsqueeze(1) @ candidates_AKE).squeeze(1)

@@ -91,7 +91,12 @@ class SpeechLLM(nn.Module):
         return [*before, *[self.audio_token_id] * num_audio_tokens, *after]
 
     def loss(
-        self, audio_embeds: Sequence[Tensor], answers: Sequence[Sequence[int]], users: Sequence[str] | None = None
+        self,
+        audio_embeds: Sequence[Tensor],
+        answers: Sequence[Sequence[int]],
+        users: Sequence[str] | None = None,
+        *,
+        divisor: int | None = None,
     ) -> Tensor:
         """Mean cross-entropy of the answers' tokens and of the end of the turn; prompt and audio are not predicted.
 
@@ -99,6 +104,18 @@ class SpeechLLM(nn.Module):
             audio_embeds: one `(A, E)` tensor a row; gradients reach what made them.
             answers: token ids of what is to be written, without the end of the turn.
             users: what the user says in each row; None: the text of `transcribe`.
+            divisor: of the sum over all tokens, where these rows are a part of a larger whole; None: their number.
+        """
+        logits_NV, labels_N = self.answer_logits(audio_embeds, answers, users)
+        return F.cross_entropy(logits_NV, labels_N, reduction="sum") / (divisor or len(labels_N))
+
+    def answer_logits(
+        self, audio_embeds: Sequence[Tensor], answers: Sequence[Sequence[int]], users: Sequence[str] | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """What the model expects at every token of the answers and at each end of the turn, with the answers before.
+
+        Returns:
+            Logits `(N, V)`, float32, and the tokens `(N,)`, row behind row.
         """
         rows = [
             [*self.prompt_ids(len(embeds), user), *answer, self.end_id]
@@ -121,8 +138,7 @@ class SpeechLLM(nn.Module):
         )
         # The head costs one column a token of the vocabulary: only positions with a label get it.
         predicts_BL = labels_BL[:, 1:] != IGNORE_INDEX
-        logits = self._logits(hidden_BLE[:, :-1][predicts_BL])
-        return F.cross_entropy(logits.float(), labels_BL[:, 1:][predicts_BL])
+        return self._logits(hidden_BLE[:, :-1][predicts_BL]).float(), labels_BL[:, 1:][predicts_BL]
 
     def prefill(self, audio_embeds_AE: Tensor) -> tuple[DynamicCache, Tensor]:
         """Read the prompt with one utterance; returns the key-value cache and the logits of the first answer token."""

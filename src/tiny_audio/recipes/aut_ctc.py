@@ -1,22 +1,24 @@
 """The encoder of the course's last chapter, trained from scratch: AuT with a CTC head."""
 
+from typing import Literal
+
 from tiny_audio.recipes.recipe import Recipe
-from tiny_audio.training.config import CTCSystem, MaskConfig, OptimConfig, TrainConfig
+from tiny_audio.training.config import CTCLossConfig, CTCSystem, OptimConfig, TrainConfig
 
 
 def aut_tiny_ctc() -> Recipe:
     """The chapter's shape with 256 subword units: characters are too many for 12.5 frames a second."""
-    return _recipe("aut_tiny_ctc", "AuT-Tiny with a CTC head, from scratch", CTCSystem(), spans_per_second=0.0)
+    return _recipe("aut_tiny_ctc", "AuT-Tiny with a CTC head, from scratch", CTCSystem(), spec_augment="off")
 
 
 def aut_small_ctc() -> Recipe:
     """Wider and deeper, with depthwise convolutions; large enough for SpecAugment to help."""
     return _recipe(
-        "aut_small_ctc", "AuT-Small with a CTC head, from scratch", CTCSystem(preset="small"), spans_per_second=0.3
+        "aut_small_ctc", "AuT-Small with a CTC head, from scratch", CTCSystem(preset="small"), spec_augment="full"
     )
 
 
-def _recipe(name: str, summary: str, model: CTCSystem, *, spans_per_second: float) -> Recipe:
+def _recipe(name: str, summary: str, model: CTCSystem, *, spec_augment: Literal["off", "mild", "full"]) -> Recipe:
     return Recipe(
         name=name,
         summary=summary,
@@ -25,8 +27,15 @@ def _recipe(name: str, summary: str, model: CTCSystem, *, spans_per_second: floa
             "ctc": TrainConfig(
                 objective="ctc",
                 model=model,
-                optim=OptimConfig(learning_rate=2e-3, epochs=20.0, max_batch_duration=160.0),
-                mask=MaskConfig(spans_per_second=spans_per_second),
+                optim=OptimConfig(
+                    learning_rate=2e-3,
+                    warmup_steps=500,
+                    floor=0.01,
+                    epochs=25.0,
+                    max_batch_duration=80.0,
+                    ema_decay=0.999,
+                ),
+                ctc=CTCLossConfig(spec_augment=spec_augment),
             )
         },
         hardware="2 CPU cores",

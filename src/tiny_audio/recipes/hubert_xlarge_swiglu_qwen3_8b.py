@@ -1,5 +1,7 @@
 """The system of the course's first and third chapter: HuBERT-XLarge, stacked SwiGLU projector, Qwen3-8B."""
 
+from dataclasses import replace
+
 from tiny_audio.models.asr_config import (
     ASRConfig,
     EncoderConfig,
@@ -39,16 +41,15 @@ def hubert_xlarge_swiglu_qwen3_8b() -> Recipe:
         llm_dim=4096,
         vocab_size=151_936,
     )
+    stage = TrainConfig(
+        objective="speech_llm",
+        model=model,
+        optim=OptimConfig(learning_rate=1e-4, lora_learning_rate=1e-4, epochs=1.0, max_batch_duration=60.0),
+    )
     return Recipe(
         name="hubert_xlarge_swiglu_qwen3_8b",
         summary="HuBERT-XLarge with LoRA, SwiGLU projector, Qwen3-8B with LoRA",
         model=model,
-        stages={
-            "speech_llm": TrainConfig(
-                objective="speech_llm",
-                model=model,
-                optim=OptimConfig(learning_rate=1e-4, lora_learning_rate=1e-4, epochs=1.0, max_batch_duration=60.0),
-            )
-        },
+        stages={"distill": replace(stage, objective="distill"), "speech_llm": stage},
         hardware="one GPU with 48 GB",
     )

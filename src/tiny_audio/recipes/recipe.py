@@ -71,7 +71,14 @@ def _count_ctc(system: CTCSystem) -> dict[str, "ParameterCount"]:
     return {name: ParameterCount(total=size, trainable=size) for name, size in sizes.items()}
 
 
-_FAMILIES = {"whisper": "Whisper", "hubert": "HuBERT", "wav2vec2": "wav2vec 2.0", "wavlm": "WavLM", "aut": "AuT"}
+_FAMILIES = {
+    "whisper": "Whisper",
+    "hubert": "HuBERT",
+    "wav2vec2": "wav2vec 2.0",
+    "wavlm": "WavLM",
+    "aut": "AuT",
+    "log_mel": "log-mel",
+}
 
 
 def component_titles(config: "ASRConfig") -> dict[str, str]:

@@ -1,5 +1,7 @@
 """The systems of the course's second and fourth chapter: Whisper large-v3-turbo and SmolLM3-3B, both frozen."""
 
+from dataclasses import replace
+
 from tiny_audio.models.asr_config import ASRConfig, EncoderConfig, LLMConfig, ProjectorConfig, PromptConfig
 from tiny_audio.recipes.recipe import Recipe
 from tiny_audio.training.config import OptimConfig, TrainConfig
@@ -38,16 +40,15 @@ def _recipe(name: str, summary: str, projector: ProjectorConfig) -> Recipe:
         llm_dim=2048,
         vocab_size=128_256,
     )
+    stage = TrainConfig(
+        objective="speech_llm",
+        model=model,
+        optim=OptimConfig(learning_rate=1e-4, epochs=1.0, max_batch_duration=120.0),
+    )
     return Recipe(
         name=name,
         summary=summary,
         model=model,
-        stages={
-            "speech_llm": TrainConfig(
-                objective="speech_llm",
-                model=model,
-                optim=OptimConfig(learning_rate=1e-4, epochs=1.0, max_batch_duration=120.0),
-            )
-        },
+        stages={"distill": replace(stage, objective="distill"), "speech_llm": stage},
         hardware="one GPU with 24 GB",
     )

@@ -1,236 +1,381 @@
-"""The one training loop, for every objective."""
+"""The one training loop, for every objective and any number of processes."""
 
 import logging
 import math
-import sys
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, NoReturn
 
 import torch
-from torch import Tensor, nn
-from tqdm import tqdm
+from safetensors.torch import load_file
 
-from tiny_audio.data.manifest import read_manifest
-from tiny_audio.data.stream import Batch, BatchStream, TrainingExample
-from tiny_audio.errors import ConfigError
-from tiny_audio.evaluation.wer import count_errors
-from tiny_audio.models.asr_config import ASRConfig
-from tiny_audio.models.asr_model import ASRModel
-from tiny_audio.models.checkpoint import load_trained_state, read_checkpoint, trained_state
-from tiny_audio.models.modules import build_modules
-from tiny_audio.models.precision import autocast, has_fast_bfloat16
-from tiny_audio.training.config import CTCSystem, OptimConfig, TrainConfig
-from tiny_audio.training.ctc_objective import build_ctc_objective
-from tiny_audio.training.examples import report_infeasible, training_examples, validation_batches
+from tiny_audio.data.batch import Batch
+from tiny_audio.data.stream import Step, StepStream
+from tiny_audio.errors import TrainingError
+from tiny_audio.models.averaging import average_checkpoints
+from tiny_audio.models.checkpoint import WEIGHTS_FILE
+from tiny_audio.training.averaging import WeightAverage
+from tiny_audio.training.best import BestCheckpoints
+from tiny_audio.training.build import build_objective, build_stream
+from tiny_audio.training.compilation import compile_parts
+from tiny_audio.training.config import TrainConfig
+from tiny_audio.training.examples import training_sources, validation_batches
+from tiny_audio.training.interruption import Interruption, leave
 from tiny_audio.training.objective import Objective
+from tiny_audio.training.observer import Observer, RunContext
+from tiny_audio.training.optimizer import (
+    Schedule,
+    build_optimizer,
+    clip_gradients,
+    cosine_schedule,
+    count_trainable,
+    set_learning_rate,
+    trained_parameters,
+)
+from tiny_audio.training.parts import gradient_norms
+from tiny_audio.training.precision import compute_dtype, mixed_precision
+from tiny_audio.training.processes import Processes
 from tiny_audio.training.run_directory import RunDirectory
-from tiny_audio.training.speech_llm_objective import SpeechLLMObjective
+from tiny_audio.training.sharding import gather_state, load_optimizer_state, shard_layers, share_like, whole
+from tiny_audio.training.step_computer import StepComputer, StepShare
+from tiny_audio.training.validation import ValidationSets, mean_wer, validate, validation_name
 
 LOG_EVERY = 20
+_SHOWN = 8
+"""Utterances that a message names."""
+_MAX_SKIPPED = 50
+"""Steps in a row that half precision may skip; at first it does until it has found its scale."""
 
 logger = logging.getLogger(__name__)
 
 
-def train(config: TrainConfig, output_dir: Path) -> RunDirectory:
+def train(
+    config: TrainConfig, output_dir: Path, *, observers: Iterable[Observer] = (), num_workers: int = 0
+) -> RunDirectory:
     """Run a configuration, or continue it where it was interrupted.
+
+    Args:
+        config: of the run.
+        output_dir: its folder.
+        observers: who watches; only the first process has them.
+        num_workers: processes that read recordings ahead; they change nothing but the time.
 
     Raises:
         ConfigError: nothing to train on, no checkpoint to start from, or the folder holds another run.
+        TrainingError: the loss is not a number any more, or the memory too small for a single utterance.
     """
-    run = RunDirectory(output_dir, config)
-    objective = build_objective(config, run.path)
-    examples, infeasible = training_examples(config.train, run.path, objective)
-    report_infeasible(infeasible, len(examples) + len(infeasible), run.path / "infeasible.jsonl")
+    processes = Processes()
+    if not processes.is_main:
+        logging.getLogger("tiny_audio").setLevel(logging.ERROR)
+    run = processes.main_first(lambda: RunDirectory(output_dir, config, is_main=processes.is_main))
+    objective = processes.main_first(lambda: build_objective(config, run.path))
+    sources = processes.main_first(lambda: training_sources(config.train, run.path, objective, config.data))
+
+    def validation_set(source: str) -> list[Batch]:
+        return validation_batches(source, run.path, objective, max_utterances=config.max_validation_utterances)
+
     validation = {
-        validation_name(source): validation_batches(
-            source, run.path, objective, max_utterances=config.max_validation_utterances
-        )
+        validation_name(source): processes.main_first(lambda source=source: validation_set(source))  # type: ignore[misc]
         for source in config.validation
     }
-    run_loop(objective, examples, validation, config, run)
+    stream = build_stream(config, sources, objective)
+    run_loop(objective, stream, validation, config, run, observers=observers, num_workers=num_workers)
     return run
 
 
 def run_loop(
     objective: Objective,
-    examples: Sequence[TrainingExample],
-    validation: Mapping[str, list[Batch]],
+    stream: StepStream,
+    validation: ValidationSets,
     config: TrainConfig,
     run: RunDirectory,
+    *,
+    observers: Iterable[Observer] = (),
+    schedule: Schedule | None = None,
+    num_workers: int = 0,
 ) -> None:
-    """Step until `config.optim` says enough; log, validate and save on the way.
+    """Step until `config` says enough; log, validate and save on the way.
 
-    Randomness (masks, dropout) is drawn anew from (seed, step): a resumed run equals an uninterrupted one.
+    All randomness (order, masks, dropout) is drawn from the seed and the number of the step: a run that was
+    interrupted ends like one that was not.
+
+    Args:
+        objective: what is trained, in place.
+        stream: what on.
+        validation: batches of each set on which WER is measured.
+        config: of the run.
+        run: its folder; a run that is there is continued.
+        observers: who watches.
+        schedule: of the learning rate; None: warm-up and cosine.
+        num_workers: processes that read ahead.
+
+    Raises:
+        TrainingError: see `train`.
+        KeyboardInterrupt, SystemExit: by a signal, after the state was saved.
     """
-    max_batch_frames = int(config.optim.max_batch_duration * objective.frame_rate)
-    stream = BatchStream(examples, max_batch_frames=max_batch_frames, seed=config.seed)
-    max_steps = config.optim.max_steps or round(config.optim.epochs * stream.batches_per_epoch())
-    logger.info(
-        "%d utterances, %.2f h and %d batches an epoch, padding %.1f %%; %d steps; %.2f M trained parameters",
-        len(examples),
-        sum(example.utterance.duration for example in examples) / 3600,
-        stream.batches_per_epoch(),
-        100 * stream.padding_share(),
-        max_steps,
-        count_trainable(objective) / 1e6,
-    )
-    objective.prepare((example.labels for example in examples), config)
-    optimizer = build_optimizer(objective, config.optim)
-    step, best_wer = resume(run, objective, optimizer, stream)
-    objective.train()
-    generator = torch.Generator()
-    progress = tqdm(total=max_steps, initial=step, unit="step", file=sys.stderr, disable=None)
-    shown: dict[str, str] = {}
-    try:
-        for batch in stream:
-            if step >= max_steps:
-                break
-            started = time.perf_counter()
-            step_seed = config.seed * 1_000_003 + step
-            generator.manual_seed(step_seed)
-            torch.manual_seed(step_seed)
-            set_learning_rate(optimizer, step, max_steps, config.optim)
-            with autocast(objective.device):
-                output = objective(batch, generator)
-            optimizer.zero_grad(set_to_none=True)
-            output.loss.backward()
-            grad_norm = nn.utils.clip_grad_norm_(objective.parameters(), config.optim.max_grad_norm)
-            optimizer.step()
-            step += 1
-            progress.update()
-            is_last = step == max_steps
-            if step % LOG_EVERY == 0 or is_last:
-                speed = batch.duration / (time.perf_counter() - started)
-                metrics = {**output.metrics, "grad_norm": float(grad_norm), "audio_seconds_per_second": speed}
-                run.log(step, {name: round(value, 4) for name, value in metrics.items()})
-                shown["loss"] = f"{output.metrics['loss']:.3f}"
-                progress.set_postfix(shown)
-            if validation and (step % config.validate_every == 0 or is_last):
-                measured = {name: validate(objective, batches) for name, batches in validation.items()}
-                wers = {f"{kind}/{name}": wer for name, found in measured.items() for kind, wer in found.items()}
-                run.log(step, {name: round(wer, 4) for name, wer in wers.items()})
-                report = ", ".join(f"{name} {wer:.2%}" for name, wer in wers.items())
-                progress.write(f"step {step}: loss {output.metrics['loss']:.3f}, {report}", sys.stderr)
-                mean_wer = sum(found["wer"] for found in measured.values()) / len(measured)
-                if mean_wer < best_wer:
-                    best_wer = mean_wer
-                    objective.save(run.best)
-            if step % config.save_every == 0 or is_last:
-                save(run, objective, optimizer, step, best_wer)
-    except KeyboardInterrupt:
-        save(run, objective, optimizer, step, best_wer)
-        logger.warning("interrupted at step %d; the same command continues from there", step)
-        raise
-    finally:
-        progress.close()
+    _Loop(objective, stream, validation, config, run, schedule).run(observers, num_workers)
 
 
-def validation_name(source: str) -> str:
-    """A short name for a validation set: `ljspeech/dev` for `../ljspeech/dev.jsonl`."""
-    return "/".join(Path(source).with_suffix("").parts[-2:])
+@dataclass(frozen=True, kw_only=True)
+class _Report:
+    """What the processes tell each other about a step before they sum their gradients."""
+
+    share: StepShare
+    signal: int
+    has_gradient: Sequence[bool]
 
 
-def build_objective(config: TrainConfig, run_folder: Path) -> Objective:
-    """Modules of the run, with the weights of `config.init` when it names a checkpoint."""
-    if isinstance(config.model, CTCSystem):
-        texts = (utterance.text for source in config.train for utterance in read_manifest(source.partition("*")[0]))
-        return build_ctc_objective(config.model, texts, run_folder, mask=config.mask, init=config.init)
-    return _build_speech_llm_objective(config, config.model)
+class _Loop:
+    """The state of a run between two steps."""
 
+    def __init__(
+        self,
+        objective: Objective,
+        stream: StepStream,
+        validation: ValidationSets,
+        config: TrainConfig,
+        run: RunDirectory,
+        schedule: Schedule | None,
+    ) -> None:
+        self.processes = Processes()
+        self.objective = objective
+        self.stream = stream
+        self.validation = validation
+        self.config = config
+        self.directory = run
+        optim = config.optim
+        self.max_steps = optim.max_steps or round(optim.epochs * stream.steps_per_epoch())
+        self.schedule = schedule or cosine_schedule(self.max_steps, optim)
+        self.max_frames = int(optim.max_micro_batch_duration * objective.frame_rate)
+        self.dtype = compute_dtype(objective.device, optim.precision)
+        self.is_sharded = config.distributed == "fsdp" and self.processes.count > 1
+        self.step = 0
+        self.best_wer = math.inf
+        self.stale_validations = 0
+        self.skipped: Counter[str] = Counter()
 
-def _build_speech_llm_objective(config: TrainConfig, asr_config: ASRConfig) -> SpeechLLMObjective:
-    """The encoder is built only where it is trained; else its output comes from a feature cache."""
-    initial: dict[str, Tensor] = {}
-    if config.init is not None:
-        found, initial = read_checkpoint(config.init)
-        asr_config = replace(
-            found,
-            encoder=replace(found.encoder, lora=asr_config.encoder.lora),
-            projector=replace(found.projector, dropout=asr_config.projector.dropout),
-            llm=replace(found.llm, lora=asr_config.llm.lora, training=asr_config.llm.training),
-            draft_only=asr_config.draft_only,
+        state = run.load_state()
+        if state is not None:
+            objective.load_trained_state(state["model"])
+        num_trained = count_trainable(objective)
+        if self.is_sharded:
+            shard_layers(objective.language_model(), self.processes)
+        if config.compile:
+            compile_parts(objective)
+        parameters = trained_parameters(objective)
+        self.num_trained = num_trained
+        self.parameters = list(parameters.values())
+        self.optimizer = build_optimizer(objective, optim)
+        self.average = WeightAverage(self.parameters, optim.ema_decay)
+        self.best = BestCheckpoints(run.path, config.keep_best)
+        self.scaler = torch.amp.GradScaler(objective.device.type, enabled=self.dtype == torch.float16)
+        self.computer = StepComputer(
+            objective, autocast=self._autocast, scaler=self.scaler, in_concert=self.is_sharded
         )
-    elif config.objective == "correct":
-        raise ConfigError(["objective 'correct' starts from an aligned projector; give its checkpoint with --init"])
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    # The frozen part is kept in the format it is computed in; adapters and projector stay in float32.
-    llm_dtype = torch.bfloat16 if has_fast_bfloat16(device) and asr_config.llm.training != "full" else torch.float32
-    modules = build_modules(asr_config, with_encoder=asr_config.encoder.lora is not None, llm_dtype=llm_dtype)
-    model = ASRModel(asr_config, modules).to(device)
-    if initial:
-        # An aligned checkpoint has no adapters yet: they keep their start.
-        load_trained_state({**trained_state(model), **initial}, model)
-    return SpeechLLMObjective(model, mask=config.mask, ctc_weight=config.ctc_weight)
+        if state is not None:
+            self._restore(state)
+
+    def run(self, observers: Iterable[Observer], num_workers: int) -> None:
+        """From where it stands to the end."""
+        context = self._context()
+        self.objective.train()
+        with ExitStack() as stack:
+            interruption = stack.enter_context(Interruption())
+            watching = list(observers) if self.processes.is_main else []
+            for observer in watching:
+                observer.on_start(context)
+                stack.callback(observer.on_end)
+            loader = self.stream.loader(
+                self.step,
+                self.max_steps,
+                rank=self.processes.rank,
+                world_size=self.processes.count,
+                max_frames=self.max_frames,
+                num_workers=num_workers,
+            )
+            while not self._is_done():
+                started = time.perf_counter()
+                step, batches = next(loader)
+                waited = time.perf_counter() - started
+                signal, metrics = self._advance(step, batches, interruption.signal)
+                elapsed = time.perf_counter() - started
+                metrics |= {
+                    "audio_duration": step.duration,
+                    "step_time": elapsed,
+                    "wait_time": waited,
+                    "audio_seconds_per_second": step.duration / elapsed,
+                }
+                if self.step % LOG_EVERY == 0 or self.step == self.max_steps:
+                    self.directory.log(self.step, _rounded(metrics))
+                for observer in watching:
+                    observer.on_step(self.step, metrics)
+                if self.validation and (self.step % self.config.validate_every == 0 or self.step == self.max_steps):
+                    self._validate(watching)
+                if self._is_done():
+                    self._try_average(watching)
+                if signal or self._is_done() or self.step % self.config.save_every == 0:
+                    self._save()
+                if signal:
+                    logger.warning("interrupted at step %d; the same command continues from there", self.step)
+                    leave(signal)
+
+    def _is_done(self) -> bool:
+        is_stale = 0 < self.config.patience <= self.stale_validations
+        return self.step >= self.max_steps or is_stale
+
+    def _advance(self, step: Step, batches: Sequence[Batch], signal: int) -> tuple[int, dict[str, float]]:
+        """One optimizer step; returns the signal that any of the processes got, and the metrics."""
+        factor = self.schedule(self.step)
+        set_learning_rate(self.optimizer, factor)
+        share = self.computer.compute(step, batches, self._idle_batches(step, batches))
+        has_gradient = [parameter.grad is not None for parameter in self.parameters]
+        reports = self.processes.gather(_Report(share=share, signal=signal, has_gradient=has_gradient))
+        if bad_ids := [row for report in reports for row in report.share.bad_ids]:
+            self._fail(
+                f"the loss of step {self.step + 1} is not finite for utterances {', '.join(bad_ids[:_SHOWN])};"
+                " listen to them and read their text, or lower the learning rate"
+            )
+        self.processes.sum_gradients(
+            self.parameters, [any(found) for found in zip(*(report.has_gradient for report in reports), strict=True)]
+        )
+        metrics: dict[str, float] = dict(sum((Counter(report.share.metrics) for report in reports), Counter()))
+        metrics |= self._update()
+        metrics["learning_rate"] = self.config.optim.learning_rate * factor
+        self.step += 1
+        return max(report.signal for report in reports), metrics
+
+    def _update(self) -> dict[str, float]:
+        """Apply the gradients; returns their norms."""
+        self.scaler.unscale_(self.optimizer)
+        norms = gradient_norms(self.objective.named_parameters())
+        norm = math.hypot(*norms.values())
+        if not math.isfinite(norm) and not self.scaler.is_enabled():
+            self._fail(f"the gradient of step {self.step + 1} is not finite, though its loss is; lower the learning rate")
+        clip_gradients(self.parameters, norm, self.config.optim.max_grad_norm)
+        scale = self.scaler.get_scale()
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        if self.scaler.get_scale() < scale:
+            self.skipped.update(("all", "in a row"))
+            if self.skipped["in a row"] > _MAX_SKIPPED:
+                self._fail(
+                    f"{_MAX_SKIPPED} steps in a row had gradients that half precision cannot hold;"
+                    " set optim.precision=bf16 or fp32"
+                )
+            return {"skipped_steps": self.skipped["all"]}
+        self.skipped["in a row"] = 0
+        self.average.update()
+        return {"grad_norm": norm, **{f"grad_norm/{part}": value for part, value in norms.items()}}
+
+    def _fail(self, message: str) -> NoReturn:
+        self.processes.fail(TrainingError(message))
+
+    def _idle_batches(self, step: Step, batches: Sequence[Batch]) -> list[Batch]:
+        """What this process computes for nothing while others have more batches: layers are computed in concert."""
+        if not self.is_sharded:
+            return []
+        missing = max(self.processes.gather(len(batches))) - len(batches)
+        return self.stream.micro_batches(step.index, max_frames=self.max_frames or 1)[:1] * missing if missing else []
+
+    def _autocast(self) -> AbstractContextManager[object]:
+        return mixed_precision(self.objective.device, self.dtype)
+
+    def _validate(self, watching: Sequence[Observer]) -> None:
+        with self.average.in_use(), whole(self.objective):
+            metrics = validate(self.objective, self.validation, self.processes, self._autocast)
+            wer = mean_wer(metrics)
+            self.stale_validations = 0 if wer < self.best_wer else self.stale_validations + 1
+            if self.processes.is_main:
+                if wer < self.best_wer:
+                    self.objective.save(self.directory.best)
+                if self.config.keep_best > 1:
+                    self.best.add(self.step, wer, self.objective.save)
+            self.best_wer = min(wer, self.best_wer)
+        self._report(metrics, watching)
+
+    def _try_average(self, watching: Sequence[Observer]) -> None:
+        """The mean of the best checkpoints is often better than each of them (arXiv 2203.05482)."""
+        folders = self.processes.broadcast(self.best.folders())
+        if self.config.keep_best == 1 or len(folders) < 2:
+            return
+        average = self.directory.average
+        if self.processes.is_main:
+            average_checkpoints({folder: 1 / len(folders) for folder in folders}, average)
+        self.processes.wait()
+        own = {name: tensor.clone() for name, tensor in self.objective.trained_state().items()}
+        self.objective.load_trained_state(load_file(average / WEIGHTS_FILE))
+        metrics = validate(self.objective, self.validation, self.processes, self._autocast)
+        if mean_wer(metrics) < self.best_wer:
+            self.best_wer = mean_wer(metrics)
+            if self.processes.is_main:
+                self.objective.save(self.directory.best)
+        self.objective.load_trained_state(own)
+        self._report({f"average_{name}": value for name, value in metrics.items()}, watching)
+
+    def _report(self, metrics: dict[str, float], watching: Sequence[Observer]) -> None:
+        self.directory.log(self.step, _rounded(metrics))
+        for observer in watching:
+            observer.on_validation(self.step, metrics)
+
+    def _save(self) -> None:
+        """Write the newest weights and the state to continue from."""
+        with self.average.in_use(), whole(self.objective):
+            if self.processes.is_main:
+                self.objective.save(self.directory.checkpoint)
+        state = {
+            "step": self.step,
+            "best_wer": self.best_wer,
+            "stale_validations": self.stale_validations,
+            "skipped": dict(self.skipped),
+            "max_frames": self.computer.max_frames,
+            "model": gather_state(self.objective.trained_state()),
+            "optimizer": gather_state(self.optimizer.state_dict()),
+            "average": gather_state(self.average.state_dict()),
+            "scaler": self.scaler.state_dict(),
+        }
+        self.directory.save_state(state)
+        self.processes.wait()  # a process that ends after a signal must not take down one that still writes
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        self.step = state["step"]
+        self.best_wer = state["best_wer"]
+        self.stale_validations = state["stale_validations"]
+        self.skipped.update(state["skipped"])
+        self.computer.max_frames = state["max_frames"]
+        load_optimizer_state(self.optimizer, state["optimizer"])
+        averages = zip(state["average"]["averages"], self.parameters, strict=False)
+        shared = [share_like(average, parameter) for average, parameter in averages]
+        self.average.load_state_dict({**state["average"], "averages": shared})
+        self.scaler.load_state_dict(state["scaler"])
+        logger.info("continuing at step %d", self.step)
+
+    def _context(self) -> RunContext:
+        stream, steps = self.stream, self.stream.steps_per_epoch()
+        context = RunContext(
+            folder=self.directory.path,
+            config=self.config,
+            first_step=self.step,
+            max_steps=self.max_steps,
+            steps_per_epoch=steps,
+            epoch_duration=sum(stream.step(index).duration for index in range(steps)),
+            trained_parameters=self.num_trained,
+            processes=self.processes.count,
+        )
+        logger.info(
+            "%.2f h and %d steps an epoch, padding %.1f %%; %d steps; %.2f M trained parameters",
+            context.epoch_duration / 3600,
+            steps,
+            100 * stream.padding_share(),
+            self.max_steps,
+            self.num_trained / 1e6,
+        )
+        return context
 
 
-def count_trainable(module: nn.Module) -> int:
-    """Number of parameters that get gradients."""
-    return sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)
-
-
-def build_optimizer(objective: Objective, config: OptimConfig) -> torch.optim.AdamW:
-    """AdamW with decay on matrices only; each group keeps its own peak rate."""
-    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
-    for name, parameter in objective.named_parameters():
-        if parameter.requires_grad:
-            groups.setdefault((objective.is_main(name), parameter.ndim > 1), []).append(parameter)
-    return torch.optim.AdamW(
-        [
-            {
-                "params": parameters,
-                "peak": config.learning_rate if is_main else config.lora_learning_rate,
-                "weight_decay": config.weight_decay if is_matrix else 0.0,
-            }
-            for (is_main, is_matrix), parameters in groups.items()
-        ],
-        betas=(0.9, 0.98),
-    )
-
-
-def set_learning_rate(optimizer: torch.optim.Optimizer, step: int, max_steps: int, config: OptimConfig) -> None:
-    """Linear warm-up, then a cosine to zero."""
-    warmup = min(1.0, (step + 1) / max(config.warmup_steps, 1))
-    cosine = 0.5 * (1 + math.cos(math.pi * min(step / max_steps, 1.0)))
-    for group in optimizer.param_groups:
-        group["lr"] = group["peak"] * warmup * cosine
-
-
-def resume(
-    run: RunDirectory, objective: Objective, optimizer: torch.optim.Optimizer, stream: BatchStream
-) -> tuple[int, float]:
-    """Load the state of an interrupted run; returns the steps done and the best WER so far."""
-    state = run.load_state()
-    if state is None:
-        return 0, math.inf
-    objective.load_trained_state(state["model"])
-    optimizer.load_state_dict(state["optimizer"])
-    stream.position = state["step"]
-    logger.info("continuing at step %d", state["step"])
-    return state["step"], state["best_wer"]
-
-
-def save(run: RunDirectory, objective: Objective, optimizer: torch.optim.Optimizer, step: int, best_wer: float) -> None:
-    """Write the newest weights and the state to continue from."""
-    objective.save(run.checkpoint)
-    state = {
-        "model": objective.trained_state(),
-        "optimizer": optimizer.state_dict(),
-        "step": step,
-        "best_wer": best_wer,
-    }
-    run.save_state(state)
-
-
-def validate(objective: Objective, batches: list[Batch]) -> dict[str, float]:
-    """Corpus WER of the texts and, where a language model had its say, of the CTC drafts before it."""
-    objective.eval()
-    with autocast(objective.device):
-        hypotheses = [hypothesis for batch in batches for hypothesis in objective.transcribe(batch)]
-    objective.train()
-    references = [text for batch in batches for text in batch.references]
-    wers = {"wer": count_errors(references, [hypothesis.text for hypothesis in hypotheses]).wer}
-    if objective.has_draft:
-        wers["draft_wer"] = count_errors(references, [hypothesis.draft for hypothesis in hypotheses]).wer
-    return wers
+def _rounded(metrics: dict[str, float]) -> dict[str, float]:
+    """Seven digits are what float32 has."""
+    return {name: float(f"{value:.7g}") for name, value in metrics.items()}

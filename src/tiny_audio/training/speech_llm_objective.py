@@ -5,29 +5,41 @@ Shapes: B batch, T encoder frames, D encoder width, A audio tokens, E LLM width,
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from tiny_audio.data.stream import Batch
+from tiny_audio.data.batch import Batch
+from tiny_audio.data.stream import Step
 from tiny_audio.inference.recognizer import Hypothesis, Recognizer
 from tiny_audio.models.asr_config import EncoderConfig
 from tiny_audio.models.asr_model import ASRModel
 from tiny_audio.models.checkpoint import load_trained_state, save_checkpoint, trained_state
 from tiny_audio.models.ctc import ctc_loss
 from tiny_audio.models.encoders.encoder import Encoder
-from tiny_audio.models.precision import has_fast_bfloat16
 from tiny_audio.models.projectors.aligned import Projected
+from tiny_audio.models.speech_llm import SpeechLLM
 from tiny_audio.text.prompts import encode_transcript
 from tiny_audio.training.config import MaskConfig, TrainConfig
-from tiny_audio.training.objective import Objective, StepOutput
+from tiny_audio.training.objective import Objective, StepOutput, row_generators
+from tiny_audio.training.precision import compute_dtype
 from tiny_audio.training.vocabulary import VocabularySampler
 
 
 class SpeechLLMObjective(Objective):
-    """CTC on an aligned projector; with a language model, its loss on the same utterances, alone or beside the CTC."""
+    """CTC on an aligned projector; with a language model, its loss on the same utterances, alone or beside the CTC.
 
-    def __init__(self, model: ASRModel, *, mask: MaskConfig, ctc_weight: float) -> None:
+    Args:
+        model: what is trained.
+        mask: stretches of encoder frames that are hidden.
+        ctc_weight: of the CTC beside a language model.
+        dtype: of sums over the vocabulary; None: what the device computes fast.
+    """
+
+    def __init__(
+        self, model: ASRModel, *, mask: MaskConfig, ctc_weight: float, dtype: torch.dtype | None = None
+    ) -> None:
         super().__init__()
         self.model = model
         self.mask = mask
@@ -36,32 +48,41 @@ class SpeechLLMObjective(Objective):
         self.device = model.table_VE.device
         self.frame_rate = model.config.encoder.frame_rate
         self.has_draft = model.is_aligned and model.speech_llm is not None
-        fast = model.table_VE.bfloat16() if has_fast_bfloat16(self.device) else model.table_VE
+        fast = model.table_VE.to(dtype or compute_dtype(self.device, "auto"))
         self.register_buffer("fast_table_VE", fast.detach(), persistent=False)
         self.fast_table_VE: Tensor
 
-    def forward(self, batch: Batch, generator: torch.Generator) -> StepOutput:
-        """Loss of one batch; the generator draws the masks."""
-        encoder_BTD, lengths_B = self._encoder_output(batch)
-        encoder_BTD = mask_frames(encoder_BTD, lengths_B, self.mask, generator, self.frame_rate)
+    def forward(self, batch: Batch, step: Step) -> StepOutput:
+        """CTC loss a label, and the language model's a token; its tokens are the labels and the end of each row."""
+        encoder_BTD, lengths_B = self.encoder_output(batch)
+        encoder_BTD = mask_frames(encoder_BTD, lengths_B, self.mask, row_generators(batch, step), self.frame_rate)
         projected = self.model.projector(encoder_BTD, lengths_B)
         lengths_B = self.model.projector.output_lengths(lengths_B)
         loss = torch.zeros((), device=self.device)
         metrics: dict[str, float] = {}
         if isinstance(projected, Projected):
-            ctc = self._ctc(projected, lengths_B, batch.labels, generator)
+            ctc = self._ctc(projected, lengths_B, batch.labels, step)
             loss = loss + self.ctc_weight * ctc
             metrics["ctc_loss"] = ctc.item()
         if self.model.speech_llm is not None:
             embeds = self.model.audio_embeddings(projected, lengths_B, self.fast_table_VE)
-            llm = self.model.speech_llm.loss(embeds, batch.labels)
-            loss = loss + llm
-            metrics["llm_loss"] = llm.item()
-            metrics["audio_tokens_per_second"] = sum(len(rows) for rows in embeds) / batch.duration
+            answer_loss, answer_metrics = self._answer_loss(self.model.speech_llm, embeds, batch, step)
+            loss = loss + answer_loss
+            metrics |= answer_metrics
+            metrics["audio_tokens_per_second"] = sum(len(rows) for rows in embeds) / step.duration
         if (auxiliary_loss := self.model.projector.auxiliary_loss) is not None:
+            # How evenly experts are used is a property of a batch: divided differently, it differs a little.
+            auxiliary_loss = auxiliary_loss * (len(batch.ids) / step.num_rows)
             loss = loss + auxiliary_loss
             metrics["auxiliary_loss"] = auxiliary_loss.item()
         return StepOutput(loss=loss, metrics={"loss": loss.item(), **metrics})
+
+    def _answer_loss(
+        self, speech_llm: SpeechLLM, embeds: Sequence[Tensor], batch: Batch, step: Step
+    ) -> tuple[Tensor, dict[str, float]]:
+        """Its share of what the language model learns from, and how that is logged."""
+        loss = speech_llm.loss(embeds, batch.labels, divisor=step.num_labels + step.num_rows)
+        return loss, {"llm_loss": loss.item()}
 
     @property
     def encoder(self) -> Encoder | EncoderConfig:
@@ -76,7 +97,7 @@ class SpeechLLMObjective(Objective):
         """Audio tokens of an aligned projector."""
         return int(self.model.projector.output_lengths(torch.tensor([num_frames]))) if self.model.is_aligned else None
 
-    def _encoder_output(self, batch: Batch) -> tuple[Tensor, Tensor]:
+    def encoder_output(self, batch: Batch) -> tuple[Tensor, Tensor]:
         if not batch.waveforms:
             return batch.features_BTD.to(self.device), batch.lengths_B
         encoder = self.model.encoder
@@ -84,10 +105,11 @@ class SpeechLLMObjective(Objective):
         features, feature_lengths_B = encoder.features(batch.waveforms)
         return encoder(features.to(self.device), feature_lengths_B.to(self.device))
 
-    def _ctc(
-        self, projected: Projected, lengths_B: Tensor, labels: Sequence[Sequence[int]], generator: torch.Generator
-    ) -> Tensor:
-        """CTC loss a label."""
+    def _ctc(self, projected: Projected, lengths_B: Tensor, labels: Sequence[Sequence[int]], step: Step) -> Tensor:
+        """Its share of the step's CTC loss a label; the vocabulary drawn is that of the step."""
+        sample = None
+        if self.sampler is not None:
+            sample = self.sampler.draw(step.labels, torch.Generator().manual_seed(step.seed))
         with torch.autocast(self.device.type, enabled=False):
             losses_B = ctc_loss(
                 projected.hidden_BAE.float(),
@@ -95,14 +117,14 @@ class SpeechLLMObjective(Objective):
                 lengths_B,
                 labels,
                 self.model.table_VE,
-                sample=self.sampler.draw(labels, generator) if self.sampler else None,
+                sample=sample,
             )
-        return losses_B.sum() / sum(len(row) for row in labels)
+        return losses_B.sum() / max(step.num_labels, 1)
 
     def transcribe(self, batch: Batch) -> list[Hypothesis]:
         """Texts and drafts of a batch, as the model in its present state would give them."""
         with torch.inference_mode():
-            return Recognizer(self.model).transcribe_features(*self._encoder_output(batch))
+            return Recognizer(self.model).transcribe_features(*self.encoder_output(batch))
 
     def trained_state(self) -> dict[str, Tensor]:
         """The trained tensors by name."""
@@ -115,6 +137,16 @@ class SpeechLLMObjective(Objective):
     def save(self, folder: Path) -> None:
         """Write a checkpoint that can be transcribed with; half precision, as it is shipped."""
         save_checkpoint(folder, self.model, dtype=torch.float16)
+
+    def compiled_parts(self) -> Iterable[nn.Module]:
+        """Projector, and what is trained or only runs on either side of it."""
+        llm = self.model.decoder
+        parts = (self.model.encoder, self.model.projector, llm and llm.get_decoder())
+        return [part for part in parts if part is not None]
+
+    def language_model(self) -> Any:
+        """A `transformers` class."""
+        return self.model.decoder
 
     def prepare(self, labels: Iterable[Sequence[int]], config: TrainConfig) -> None:
         """Draw each normaliser from the frequent tokens and a random few, where the configuration says so."""
@@ -132,13 +164,17 @@ class SpeechLLMObjective(Objective):
 
 
 def mask_frames(
-    features_BTD: Tensor, lengths_B: Tensor, config: MaskConfig, generator: torch.Generator, frame_rate: float
+    features_BTD: Tensor,
+    lengths_B: Tensor,
+    config: MaskConfig,
+    generators: Sequence[torch.Generator],
+    frame_rate: float,
 ) -> Tensor:
-    """A copy of the features with random stretches of frames set to zero (SpecAugment, arXiv 1904.08779)."""
+    """A copy with random stretches of frames set to zero (SpecAugment, arXiv 1904.08779); one generator a row."""
     if not config.spans_per_second:
         return features_BTD
     is_kept_BT1 = torch.ones(*features_BTD.shape[:2], 1)
-    for row_T1, length in zip(is_kept_BT1, lengths_B.tolist(), strict=True):
+    for row_T1, length, generator in zip(is_kept_BT1, lengths_B.tolist(), generators, strict=True):
         num_spans = int(config.spans_per_second * length / frame_rate + torch.rand((), generator=generator).item())
         for _ in range(num_spans):
             width = int(torch.randint(1, config.max_span_frames + 1, (), generator=generator))
