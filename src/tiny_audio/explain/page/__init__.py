@@ -1,0 +1,1 @@
+"""The page of a trace, see `page.page`."""
