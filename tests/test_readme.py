@@ -20,7 +20,8 @@ import numpy as np
 import pytest
 
 from tiny_audio import cli, load_audio
-from tiny_audio.data.manifest import read_manifest
+from tiny_audio.data.manifest import read_manifest, write_manifest
+from tiny_audio.data.replay import replay_utterances
 from tiny_audio.evaluation.wer import count_errors
 from tiny_audio.weights.store import DEFAULT_WEIGHTS, is_cached
 
@@ -117,6 +118,27 @@ def names_a_checkpoint(output: str, folder: Path) -> None:
     assert (folder / output.strip() / "model.safetensors").is_file()
 
 
+def training_is_measured(_: str, folder: Path) -> None:
+    assert 0 <= json.loads((folder / "runs/smoke/eval/results.json").read_text())["wer"]
+
+
+def names_a_command(output: str, _: Path) -> None:
+    assert output.splitlines()[-1].lstrip().startswith("tiny-audio train align")
+
+
+def is_adapted(output: str, folder: Path) -> None:
+    *_, verdict, model = output.splitlines()
+    assert re.match(r"(not shown to be )?(better|worse): ", verdict)
+    names_a_checkpoint(model, folder)
+
+
+def words_are_timed(output: str, _: Path) -> None:
+    words = [line.split() for line in output.splitlines()]
+    assert [word[4] for word in words] == "Printing, then, for our purpose, may be considered".split()
+    starts = [float(word[2]) for word in words]
+    assert starts == sorted(starts)
+
+
 def prints_something(output: str, _: Path) -> None:
     assert output
 
@@ -172,9 +194,31 @@ RUNS: dict[str, Run] = {
     f"{BIN} data stats data/own.jsonl": Run(check=prints_something),
     f"{BIN} data split data/own.jsonl -o data/own": Run(check=names_files),
     f"{BIN} data label data/own.jsonl -o data/labelled.jsonl": Run(check=labels_are_right),
+    "bash runs/smoke_cpu.sh runs/smoke": Run(check=training_is_measured, smaller="8 2"),
+    f"{BIN} diagnose runs/smoke/align": Run(check=prints_something),
+    f"{BIN} plan tiny_audio_base --train runs/smoke/cache --time 2h --price-per-hour 1.2": Run(check=names_a_command),
+    f"{BIN} train align --train runs/smoke/cache -o runs/lr --lr-range-test": Run(
+        check=lambda _, folder: names_files("runs/lr/lr_range.jsonl", folder), smaller="--set optim.max_batch_duration=5"
+    ),
+    ".venv/bin/torchrun --nproc_per_node=2 -m tiny_audio train align --train runs/smoke/cache -o runs/two": Run(
+        check=names_a_checkpoint, smaller="--set optim.max_steps=1"
+    ),
+    f"{BIN} adapt tiny-audio-base data/own.jsonl -o runs/adapted": Run(check=is_adapted, smaller="--steps 1"),
+    f"{BIN} adapt tiny-audio-base sentences.txt -o runs/from-text": Run(check=is_adapted, smaller="--steps 1"),
+    f'{BIN} align examples/LJ001-0009.flac "Printing, then, for our purpose, may be considered" --format ctm': Run(
+        check=words_are_timed
+    ),
     f"{BIN} recipes": Run(check=prints_something),
     f"{BIN} show params tiny_audio_base": Run(check=prints_something),
     f"{BIN} show params hubert_xlarge_swiglu_qwen3_8b --as-seed": Run(check=prints_something),
+    f"{BIN} samples --output-dir runs/samples": Run(check=names_files),
+    f"{BIN} trace examples/LJ001-0009.flac -o runs/data_trace.html": Run(check=names_files),
+    f"{BIN} explore projector examples/LJ001-0009.flac --output-dir runs/pictures": Run(check=prints_something),
+    f"{BIN} explore lora --no-pictures": Run(check=prints_something),
+    f"{BIN} serve --port 8000": Run(check=prints_something),
+    f"{BIN} export tiny-audio-base --format transformers -o runs/for-transformers": Run(check=prints_something),
+    f"{BIN} export tiny-audio-base --format onnx -o runs/for-onnx": Run(check=prints_something),
+    f"{BIN} export tiny-audio-base --format gguf --llm-only -o runs/for-llama-cpp": Run(check=prints_something),
     f"{BIN} weights --verify": Run(check=prints_something),
 }
 MAKE_COMMANDS = ["make run", "make test"]
@@ -209,6 +253,11 @@ def workspace(tmp_path, weights, monkeypatch) -> Iterator[Path]:
     for utterance in EXAMPLES:
         shutil.copy(utterance.audio, tmp_path / "recordings")
         (tmp_path / "recordings" / f"{utterance.audio.stem}.txt").write_text(utterance.text, encoding="utf-8")
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs/smoke_cpu.sh").symlink_to(ROOT / "runs/smoke_cpu.sh")
+    general, _ = replay_utterances()
+    write_manifest(tmp_path / "data/own.jsonl", sorted(general, key=lambda one: one.duration)[:12])
+    (tmp_path / "sentences.txt").write_text("".join(f"{one.text}\n" for one in general[:12]), encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     logger = logging.getLogger("tiny_audio")
     before = logger.level, logger.handlers
@@ -328,8 +377,8 @@ def paths_on_disk() -> set[str]:
             paths.add(name if path.parent == Path() else f"{path.parts[0]}/")
             continue
         folders = [f"{folder}/" for folder in path.parents if folder not in (Path(), Path("src"))]
-        if "pretrained" in path.parts:
-            folders = [folder for folder in folders if folder.count("/") <= 3]
+        if {"pretrained", "replay"} & set(path.parts):
+            folders = [folder for folder in folders if folder.count("/") <= 4 - ("pretrained" in path.parts)]
         elif path.name != "__init__.py" or path.parent.name == "tiny_audio":
             paths.add(name)
         paths.update(folders)

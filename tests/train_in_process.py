@@ -1,4 +1,4 @@
-"""A training run as a process of its own, for tests that end it with a signal: `python train_in_process.py CACHE RUN`."""
+"""A training run as a process of its own, which tests can kill: `python train_in_process.py CACHE RUN`."""
 
 import sys
 from pathlib import Path

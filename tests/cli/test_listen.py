@@ -3,6 +3,7 @@
 import io
 import json
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -75,3 +76,31 @@ def test_without_the_package_a_microphone_is_one_line(
     assert capsys.readouterr().err == (
         "tiny-audio: error: 'sounddevice' is not installed; run `pip install 'tiny-audio[mic]'`\n"
     )
+
+
+@pytest.mark.usefixtures("model")
+@pytest.mark.parametrize(
+    ("package", "reason"),
+    [
+        ("raise OSError('PortAudio library not found')", "PortAudio library not found; give raw samples on"),
+        (
+            "class PortAudioError(Exception): ...\n"
+            "def InputStream(**_): raise PortAudioError('Error querying device -1')",
+            "Error querying device -1; `python -m sounddevice` lists them",
+        ),
+    ],
+    ids=["no library", "no device"],
+)
+def test_without_library_or_device_a_microphone_is_one_line(
+    package: str, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "sounddevice.py").write_text(package)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "sounddevice", raising=False)
+
+    assert listen() == 1
+    monkeypatch.delitem(sys.modules, "sounddevice", raising=False)
+    error = capsys.readouterr().err
+    assert error.startswith("tiny-audio: error: no microphone: ")
+    assert reason in error
+    assert error.count("\n") == 1

@@ -28,9 +28,7 @@ def two(folder: Path, cache: FeatureCache) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("name", RUNS)
-def test_two_processes_train_what_one_trains(
-    name: str, two: list[dict[str, Any]], cache: FeatureCache, tmp_path: Path
-):
+def test_two_processes_train_what_one_trains(name: str, two: list[dict[str, Any]], cache: FeatureCache, tmp_path: Path):
     one = Recorder()
     objective = build_objective(RUNS[name]["stage"], dropout=False)
     run_on(cache, objective, run_config(NUM_STEPS, **RUNS[name]), tmp_path, validate=True, observers=[one])

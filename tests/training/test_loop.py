@@ -29,7 +29,7 @@ def test_align_learns_the_words_and_the_saved_checkpoint_holds_the_trained_part_
     tmp_path: Path, cache: FeatureCache
 ):
     objective = build_objective()
-    run = run_on(cache, objective, run_config(100), tmp_path)
+    run = run_on(cache, objective, run_config(160), tmp_path)
     assert logged(run)[-1] < 0.3 * logged(run)[0]
     saved, state = read_checkpoint(run.checkpoint)
     assert saved.projector == ALIGN.projector
@@ -182,9 +182,7 @@ def test_the_cosine_ends_at_the_floor():
 
 def test_a_schedule_can_be_given(tmp_path: Path, cache: FeatureCache):
     recorder = Recorder()
-    run_on(
-        cache, build_objective(), run_config(3), tmp_path, observers=[recorder], schedule=lambda step: 10.0**step
-    )
+    run_on(cache, build_objective(), run_config(3), tmp_path, observers=[recorder], schedule=lambda step: 10.0**step)
     assert [metrics["learning_rate"] for _, metrics in recorder.steps] == pytest.approx([5e-3, 5e-2, 5e-1])
 
 

@@ -59,9 +59,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(name: str, tmp_path: Path, ca
     first, second, resumed = Interrupter(7, signal.SIGINT), Recorder(), build_objective()
     with pytest.raises(KeyboardInterrupt):
         run_on(cache, build_objective(), config, tmp_path / "broken", validate=True, observers=[first])
-    broken = run_on(
-        cache, resumed, config, tmp_path / "broken", validate=True, observers=[second], num_workers=workers
-    )
+    broken = run_on(cache, resumed, config, tmp_path / "broken", validate=True, observers=[second], num_workers=workers)
     assert first.losses + second.losses == one.losses  # the step at which the signal came was finished
     assert len(second.losses) in (NUM_STEPS - 7, NUM_STEPS - 8)
     assert first.validations + second.validations == one.validations
@@ -77,9 +75,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(name: str, tmp_path: Path, ca
 
 def test_sigterm_saves_and_ends_with_its_code(tmp_path: Path, cache: FeatureCache):
     with pytest.raises(SystemExit) as stopped:
-        run_on(
-            cache, build_objective(), run_config(9), tmp_path, observers=[Interrupter(4, signal.SIGTERM)]
-        )
+        run_on(cache, build_objective(), run_config(9), tmp_path, observers=[Interrupter(4, signal.SIGTERM)])
     assert stopped.value.code == 128 + signal.SIGTERM
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
     assert RunDirectory(tmp_path, run_config(9)).load_state()["step"] in (4, 5)
@@ -131,7 +127,8 @@ def test_a_run_killed_while_it_saves_goes_on(tmp_path: Path, cache: FeatureCache
         with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
             deadline = time.monotonic() + 120
             while kill and not (run / "state.pt").exists():
-                assert process.poll() is None and time.monotonic() < deadline
+                assert process.poll() is None
+                assert time.monotonic() < deadline
                 time.sleep(0.01)
             if kill:
                 time.sleep(0.2)

@@ -1,6 +1,7 @@
 """Mistakes that training code of others is known for, one test each. Numbers 38 and 49 are in `test_distributed`."""
 
 from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -107,7 +108,8 @@ def test_trap_47_frozen_modules_stay_in_eval(cache: FeatureCache):
     assert not llm.training
     assert not any(layer.self_attn.training for layer in llm.get_decoder().layers)
     adapters = [module for module in objective.modules() if isinstance(module, LoRALinear)]
-    assert adapters and all(adapter.training and adapter.dropout.training for adapter in adapters)
+    assert adapters
+    assert all(adapter.training and adapter.dropout.training for adapter in adapters)
     assert objective.model.projector.training
     assert len(losses()) > 1  # of the projector
     for module in objective.model.projector.modules():
@@ -139,7 +141,7 @@ def test_trap_50_the_loss_is_a_mean_over_tokens_however_the_batch_is_divided(sta
         objective.zero_grad()
         bounds = [sum(sizes[:index]) for index in range(len(sizes) + 1)]
         total = 0.0
-        for start, end in zip(bounds, bounds[1:], strict=False):
+        for start, end in pairwise(bounds):
             output = objective(collate(examples[start:end]), step)
             output.loss.backward()
             total += output.metrics["loss"]

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from tiny_audio.data.manifest import Utterance
     from tiny_audio.training.adaptation import Adaptation
 
-HELP = "teach a model your own recordings or words, and measure whether it helped"
+HELP = "teach a model your recordings or words, and measure the gain"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -3,7 +3,7 @@
 import argparse
 import json
 
-HELP = "is it learning? a run or a checkpoint looked at from all sides, with verdicts in words"
+HELP = "is a run learning, and if not, why not"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -6,8 +6,9 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from tiny_audio.cli.transcribe import MODEL_FAILED, add_model_arguments, expected_words, load_on_demand, vad_options
+from tiny_audio.cli.transcribe import MODEL_FAILED, add_model_arguments, load_on_demand, vad_options
 from tiny_audio.errors import AudioError, ConfigError, MissingExtraError, TinyAudioError
+from tiny_audio.text.expected_words import expected_words
 
 if TYPE_CHECKING:
     import numpy as np

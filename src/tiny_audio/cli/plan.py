@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from tiny_audio.recipes.recipe import Recipe
     from tiny_audio.training.config import TrainConfig
 
-HELP = "steps, batch, memory, time and cost of a training run, from a measured probe"
+HELP = "steps, memory, time and cost of a run, from a measured probe"
 _SECONDS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86_400}
 _BYTES = {"M": 1e6, "G": 1e9, "T": 1e12}
 

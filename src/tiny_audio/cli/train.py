@@ -6,7 +6,7 @@ import sys
 from dataclasses import asdict, replace
 from pathlib import Path
 
-HELP = "train a stage of a recipe: align, correct, speech_llm, distill or ctc"
+HELP = "train a stage of a recipe, such as align or correct"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -11,6 +11,7 @@ from tiny_audio.audio.vad import VAD_KINDS, VadOptions
 from tiny_audio.cli.job_report import JobReport
 from tiny_audio.errors import ConfigError, OutputError, TinyAudioError
 from tiny_audio.inference.writers import FORMATS, JSON_SHAPES, Style, timed_line, write_transcript
+from tiny_audio.text.expected_words import expected_words
 
 if TYPE_CHECKING:
     from tiny_audio.inference.jobs import Job
@@ -167,13 +168,6 @@ def vad_options(args: argparse.Namespace) -> VadOptions:
         "min_speech_duration_ms": args.vad_min_speech_ms,
     }
     return VadOptions(kind=args.vad, **{name: value for name, value in given.items() if value is not None})
-
-
-def expected_words(hotwords: str, prompt: str) -> list[str]:
-    """The hotwords, and of a prompt its distinct words of more than three letters."""
-    words = [" ".join(word.split()) for word in hotwords.split(",")]
-    words += [word for word in (token.strip(".,;:!?\"'()") for token in prompt.split()) if len(word) > 3]
-    return list(dict.fromkeys(word for word in words if word))
 
 
 def load_on_demand(args: argparse.Namespace, *, word_timestamps: bool = False) -> "ModelOnDemand":

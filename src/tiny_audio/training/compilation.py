@@ -17,6 +17,8 @@ def compile_parts(objective: Objective) -> None:
         torch.compile(F.silu)(torch.zeros(2, device=objective.device))
     except Exception as error:  # of many kinds, by what is missing
         reason = str(error).strip().splitlines()[0]
-        raise ConfigError([f"compile is true, but torch.compile does not work here: {reason}; set compile=false"]) from error
+        raise ConfigError(
+            [f"compile is true, but torch.compile does not work here: {reason}; set compile=false"]
+        ) from error
     for part in objective.compiled_parts():
         part.compile()

@@ -224,9 +224,9 @@ def _replace(config: Any, names: list[str], value: object, path: str) -> Any:
     if names[0] not in known:
         raise UnknownNameError("setting", path, known)
     old = getattr(config, names[0])
-    kinds = get_args(get_type_hints(type(config))[names[0]])
+    kinds: tuple[Any, ...] = get_args(get_type_hints(type(config))[names[0]])
     if old is None and (value is True or len(names) > 1):
-        old = next((kind() for kind in kinds if dataclasses.is_dataclass(kind)), None)
+        old = next((kind() for kind in kinds if dataclasses.is_dataclass(kind)), None)  # type: ignore[operator]
     if len(names) > 1:
         if not dataclasses.is_dataclass(old):
             raise ConfigError([f"'{path}': {names[0]} has no parts"])

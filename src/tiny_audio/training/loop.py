@@ -148,7 +148,7 @@ class _Loop:
         self.config = config
         self.directory = run
         optim = config.optim
-        self.max_steps = optim.max_steps or round(optim.epochs * stream.steps_per_epoch())
+        self.max_steps = optim.max_steps or max(round(optim.epochs * stream.steps_per_epoch()), 1)
         self.schedule = schedule or cosine_schedule(self.max_steps, optim)
         self.max_frames = int(optim.max_micro_batch_duration * objective.frame_rate)
         self.dtype = compute_dtype(objective.device, optim.precision)
@@ -157,25 +157,19 @@ class _Loop:
         self.best_wer = math.inf
         self.stale_validations = 0
         self.skipped: Counter[str] = Counter()
-
         state = run.load_state()
         if state is not None:
             objective.load_trained_state(state["model"])
-        num_trained = count_trainable(objective)
         if self.is_sharded:
             shard_layers(objective.language_model(), self.processes)
         if config.compile:
             compile_parts(objective)
-        parameters = trained_parameters(objective)
-        self.num_trained = num_trained
-        self.parameters = list(parameters.values())
+        self.parameters = list(trained_parameters(objective).values())
         self.optimizer = build_optimizer(objective, optim)
         self.average = WeightAverage(self.parameters, optim.ema_decay)
         self.best = BestCheckpoints(run.path, config.keep_best)
         self.scaler = torch.amp.GradScaler(objective.device.type, enabled=self.dtype == torch.float16)
-        self.computer = StepComputer(
-            objective, autocast=self._autocast, scaler=self.scaler, in_concert=self.is_sharded
-        )
+        self.computer = StepComputer(objective, autocast=self._autocast, scaler=self.scaler, in_concert=self.is_sharded)
         if state is not None:
             self._restore(state)
 
@@ -254,7 +248,9 @@ class _Loop:
         norms = gradient_norms(self.objective.named_parameters())
         norm = math.hypot(*norms.values())
         if not math.isfinite(norm) and not self.scaler.is_enabled():
-            self._fail(f"the gradient of step {self.step + 1} is not finite, though its loss is; lower the learning rate")
+            self._fail(
+                f"the gradient of step {self.step + 1} is not finite, though its loss is; lower the learning rate"
+            )
         clip_gradients(self.parameters, norm, self.config.optim.max_grad_norm)
         scale = self.scaler.get_scale()
         self.scaler.step(self.optimizer)
@@ -362,7 +358,7 @@ class _Loop:
             max_steps=self.max_steps,
             steps_per_epoch=steps,
             epoch_duration=sum(stream.step(index).duration for index in range(steps)),
-            trained_parameters=self.num_trained,
+            trained_parameters=count_trainable(self.objective),
             processes=self.processes.count,
         )
         logger.info(
@@ -371,7 +367,7 @@ class _Loop:
             steps,
             100 * stream.padding_share(),
             self.max_steps,
-            self.num_trained / 1e6,
+            context.trained_parameters / 1e6,
         )
         return context
 

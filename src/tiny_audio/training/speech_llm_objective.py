@@ -98,6 +98,7 @@ class SpeechLLMObjective(Objective):
         return int(self.model.projector.output_lengths(torch.tensor([num_frames]))) if self.model.is_aligned else None
 
     def encoder_output(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Encoder frames `(B, T, D)` of a batch, and how many of each row are real."""
         if not batch.waveforms:
             return batch.features_BTD.to(self.device), batch.lengths_B
         encoder = self.model.encoder
