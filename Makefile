@@ -1,6 +1,7 @@
 # make run    set up, then transcribe the examples: the text is all there is on standard output
 # make test   set up, then lint, types, import layers and tests
 # make setup  the part that both share: .venv with pinned packages, and the frozen weights, verified
+# make docs   build the course and the other pages of docs/ into site/
 # make fix    let ruff mend what it can
 
 SHELL := bash
@@ -8,7 +9,7 @@ SHELL := bash
 .DEFAULT_GOAL := help
 BIN := .venv/bin
 
-.PHONY: help run test setup lint types layers unit fix
+.PHONY: help run test setup lint types layers unit docs fix
 
 help:
 	@sed -n 's/^# \(make.*\)/\1/p' Makefile
@@ -31,6 +32,10 @@ layers: setup
 unit: setup
 	$(BIN)/pytest
 
+docs: setup
+	@[ -x $(BIN)/mkdocs ] || $(BIN)/python -m pip install -qq -c constraints.txt -e '.[docs]' >&2
+	$(BIN)/mkdocs build --strict
+
 fix: setup
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -48,5 +53,5 @@ setup: .venv/.installed
 	  exit 1; fi; \
 	echo "setup: creating .venv with $$("$$python" --version); packages are about 1 GB, this takes some minutes" >&2; \
 	"$$python" -m venv .venv >&2 \
-	&& $(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt -e '.[dev,synth]' >&2 \
+	&& $(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt -e '.[dev,synth,serve,plots,onnx]' >&2 \
 	&& touch $@

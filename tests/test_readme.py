@@ -139,6 +139,10 @@ def words_are_timed(output: str, _: Path) -> None:
     assert starts == sorted(starts)
 
 
+def names_a_published_folder(_: str, folder: Path) -> None:
+    assert {"README.md", "config.json", "model.safetensors"} <= {path.name for path in (folder / "runs/push").iterdir()}
+
+
 def prints_something(output: str, _: Path) -> None:
     assert output
 
@@ -198,7 +202,8 @@ RUNS: dict[str, Run] = {
     f"{BIN} diagnose runs/smoke/align": Run(check=prints_something),
     f"{BIN} plan tiny_audio_base --train runs/smoke/cache --time 2h --price-per-hour 1.2": Run(check=names_a_command),
     f"{BIN} train align --train runs/smoke/cache -o runs/lr --lr-range-test": Run(
-        check=lambda _, folder: names_files("runs/lr/lr_range.jsonl", folder), smaller="--set optim.max_batch_duration=5"
+        check=lambda _, folder: names_files("runs/lr/lr_range.jsonl", folder),
+        smaller="--set optim.max_batch_duration=5",
     ),
     ".venv/bin/torchrun --nproc_per_node=2 -m tiny_audio train align --train runs/smoke/cache -o runs/two": Run(
         check=names_a_checkpoint, smaller="--set optim.max_steps=1"
@@ -219,6 +224,15 @@ RUNS: dict[str, Run] = {
     f"{BIN} export tiny-audio-base --format transformers -o runs/for-transformers": Run(check=prints_something),
     f"{BIN} export tiny-audio-base --format onnx -o runs/for-onnx": Run(check=prints_something),
     f"{BIN} export tiny-audio-base --format gguf --llm-only -o runs/for-llama-cpp": Run(check=prints_something),
+    f"{BIN} push tiny-audio-base --repo user/name --results runs/measured --dry-run --output-dir runs/push": Run(
+        check=names_a_published_folder
+    ),
+    f"{BIN} eval tiny-audio-base --dataset examples --output-dir runs/measured": Run(
+        check=prints_something, smaller="--max-samples 1"
+    ),
+    f'{BIN} leaderboard add runs/measured --hardware "2 CPU cores" -o runs/board/leaderboard.md': Run(
+        check=prints_something
+    ),
     f"{BIN} weights --verify": Run(check=prints_something),
 }
 MAKE_COMMANDS = ["make run", "make test"]
@@ -342,7 +356,8 @@ def test_the_extras_are_those_of_the_package():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     _, _, table = README.partition("| Extra |")
 
-    assert re.findall(r"^\| `(\w+)`", table, re.MULTILINE) == list(project["optional-dependencies"])
+    rows = re.findall(r"^\| (`\w+`(?:, `\w+`)*) \|", table, re.MULTILINE)
+    assert set(re.findall(r"\w+", " ".join(rows))) == set(project["optional-dependencies"])
 
 
 # --- the list of files and the links --------------------------------------------------------------------------------

@@ -132,6 +132,10 @@ class ExportError(TinyAudioError, ValueError):
     """A model cannot be written in the form that was asked for."""
 
 
+class PublishError(TinyAudioError, OSError):
+    """A model cannot be published."""
+
+
 class ClusterError(TinyAudioError, RuntimeError):
     """Ray cannot do the work, or not all of it."""
 

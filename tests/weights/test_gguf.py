@@ -81,7 +81,7 @@ def write_gguf(path, model: LlamaForCausalLM, tokens: list[str]) -> None:
     writer.add_unk_token_id(0)
     writer.add_chat_template(TEMPLATE)
     heads = {"q_proj": config.num_attention_heads, "k_proj": config.num_key_value_heads}
-    names = {theirs: ours for ours, theirs in (reader._LAYER_PARTS | reader._TOP_LEVEL).items()}
+    names = {theirs: ours for ours, theirs in (reader.LAYER_PARTS | reader.TOP_LEVEL).items()}
     for name, parameter in model.named_parameters():
         module = name.removesuffix(".weight")
         if module.startswith("model.layers."):

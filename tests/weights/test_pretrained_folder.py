@@ -1,18 +1,17 @@
 """Checkpoints in folders and on the hub; a local server stands in for the hub."""
 
 import hashlib
-import http.server
 import json
 import os
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import save_file
 
+from hub_server import StandInHub
 from tiny_audio.errors import WeightsError
 from tiny_audio.weights.pretrained_folder import fingerprint, read_config, read_tensors, resolve_folder, weight_files
 
@@ -146,56 +145,10 @@ def hub(tmp_path):
     (folder / "preprocessor_config.json").write_text("{}")
     (folder / "pytorch_model.bin").write_bytes(b"pickle")
     (folder / "model.fp32-00001-of-00002.safetensors").write_bytes(b"the same weights once more")
-    repositories = {"org/model": sorted(folder.iterdir()), "org/pickled": [folder / "config.json"]}
-    requests = []
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def answer(self, status: int, body: bytes, **headers: str) -> None:
-            self.send_response(status)
-            for name, value in headers.items():
-                self.send_header(name.replace("_", "-"), value)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            if self.command == "GET":
-                self.wfile.write(body)
-
-        def do_GET(self):
-            path = self.path.split("?")[0].removeprefix("/api/models").strip("/")
-            requests.append(path)
-            repository, _, rest = path.replace("/", ":", 1).partition("/")
-            files = repositories.get(repository.replace(":", "/"))
-            if files is None or "no-such-revision" in rest:
-                return self.answer(404, b"", X_Error_Code="RevisionNotFound" if files else "RepoNotFound")
-            if rest.startswith("resolve/"):
-                body = (folder / rest.rsplit("/", 1)[-1]).read_bytes()
-                etag = f'"{hashlib.sha256(body).hexdigest()}"'
-                return self.answer(200, body, ETag=etag, X_Repo_Commit=COMMIT, Accept_Ranges="bytes")
-            if rest.startswith("tree/"):
-                listing = [
-                    {"type": "file", "path": file.name, "size": file.stat().st_size, "oid": f"{number:040}"}
-                    for number, file in enumerate(files)
-                ]
-                return self.answer(200, json.dumps(listing).encode(), Content_Type="application/json")
-            siblings = [{"rfilename": file.name} for file in files]
-            info = {
-                "id": "org/model",
-                "sha": COMMIT,
-                "siblings": siblings,
-                "private": False,
-                "tags": [],
-                "downloads": 0,
-            }
-            return self.answer(200, json.dumps(info).encode(), Content_Type="application/json")
-
-        do_HEAD = do_GET
-
-        def log_message(self, *args):
-            pass
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}", requests, folder
-        server.shutdown()
+    with StandInHub() as server:
+        server.publish("org/model", {file.name: file.read_bytes() for file in folder.iterdir()})
+        server.publish("org/pickled", {"config.json": b"{}"})
+        yield server.url, server.requests, folder
 
 
 def test_the_hub_delivers_once_and_then_is_not_asked(hub, tmp_path):

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from tiny_audio.demo.model import DemoModel
 
 HELP = "open a page to speak to, and look inside the model"
-_LAST_WORDS = 2
-"""Seconds for open connections at the end."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,9 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Serve the page until a signal; exit code 0 after SIGTERM."""
     try:
-        import uvicorn
-
-        from tiny_audio.demo.app import demo_app
+        from tiny_audio.demo.app import DemoServer, demo_app
         from tiny_audio.serving.http_server import bind
     except ImportError as error:
         raise MissingExtraError(error.name or "gradio", "demo") from error
@@ -59,14 +55,11 @@ def run(args: argparse.Namespace) -> int:
         _say(f"error: {error}")
         return MODEL_FAILED
     with demo_app(model, max_upload_mb=args.max_upload_mb) as app:
-        config = uvicorn.Config(
-            app, log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=_LAST_WORDS
-        )
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # raised again behind the server: the folder must go
-        _say(f"open http://{f'[{host}]' if ':' in host else host}:{port}")
         if args.share:
             _say(f"shared at {_share(port)}")
-        uvicorn.Server(config).run(sockets=[listening])
+        address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+        DemoServer(app, on_open=lambda: _say(f"open {address}")).run(sockets=[listening])
     return 0
 
 

@@ -25,7 +25,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help=f"Markdown (default: standard output; with `{_ADD}` {_BOARD}, its results in {_BOARD.with_suffix('')}/)",
     )
-    added = parser.add_argument_group(f"what a result that is added does not say itself (`leaderboard {_ADD} PATH`)")
+    added = parser.add_argument_group(f"with `leaderboard {_ADD} PATH`, what the results do not say themselves")
+    added.add_argument("--model", nargs="+", metavar="NAME", help="which of those in the files; all by default")
     added.add_argument("--hardware", metavar="TEXT", help="what the speed was measured on")
     added.add_argument("--training-hours", type=float, metavar="H", help="audio that the model was trained on")
     added.add_argument("--cost", type=float, metavar="USD", help="of the training, in US dollars")
@@ -38,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
 
     if args.results[0] == Path(_ADD):
         return _add(args)
-    if (args.hardware, args.training_hours, args.cost) != (None, None, None):
+    if any(value is not None for value in (args.model, args.hardware, args.training_hours, args.cost)):
         print(
             f"tiny-audio: error: --hardware, --training-hours and --cost are for `leaderboard {_ADD}`", file=sys.stderr
         )
@@ -63,6 +64,7 @@ def _add(args: argparse.Namespace) -> int:
     added = add_to_board(
         args.results[1:],
         page,
+        models=args.model or (),
         hardware=args.hardware or "",
         training_hours=args.training_hours,
         cost=args.cost,

@@ -23,6 +23,7 @@ from tiny_audio.models.lora import lora_state_dict, merge_lora
 from tiny_audio.models.modules import build_modules
 from tiny_audio.models.state_check import check_state
 from tiny_audio.text.prompts import check_prompt, prompt_token_ids
+from tiny_audio.weights.hub_checkpoint import resolve_checkpoint
 
 CONFIG_FILE, WEIGHTS_FILE = "config.json", "model.safetensors"
 PRETRAINED = Path(__file__).parent.parent / "pretrained"
@@ -107,13 +108,14 @@ def shipped_models() -> list[str]:
 
 
 def checkpoint_folder(name: str | Path) -> Path:
-    """The folder of a shipped model or a checkpoint.
+    """The folder of a shipped model or a checkpoint, or of a published one, `user/name[@revision]`, which is fetched.
 
     Raises:
         CheckpointError: no such folder.
         UnknownNameError: neither a folder nor a shipped model.
+        WeightsError: the hub does not deliver it, or it is refused.
     """
-    folder = Path(name)
+    folder = resolve_checkpoint(name)
     if folder.is_dir():
         return folder
     shipped = shipped_models()

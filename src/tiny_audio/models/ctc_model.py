@@ -32,6 +32,7 @@ from tiny_audio.models.shallow_fusion import ShallowFusion
 from tiny_audio.models.state_check import check_state
 from tiny_audio.text.ctc_units import BLANK_ID, CTCUnits
 from tiny_audio.types import Seconds, Waveform
+from tiny_audio.weights.hub_checkpoint import resolve_checkpoint
 from tiny_audio.weights.pretrained_folder import CONFIG_FILE, SINGLE_FILE, read_config, read_tensors
 
 UNITS_FILE = "units.json"
@@ -219,13 +220,14 @@ class CTCModel(nn.Module):
         write_text(folder / CONFIG_FILE, json.dumps({**FORMAT, **sizes}, indent=1) + "\n")
 
     @classmethod
-    def load(cls, folder: Path) -> "CTCModel":
-        """Read what `save` wrote, ready for inference on the CPU.
+    def load(cls, name: str | Path) -> "CTCModel":
+        """Read what `save` wrote, from a folder or a hub repository, ready for inference on the CPU.
 
         Raises:
             CheckpointError: another kind of model, or tensors, units and sizes that do not fit; says which.
             WeightsError: a file is missing or damaged.
         """
+        folder = resolve_checkpoint(name)
         config = _config_of(folder)
         units = CTCUnits.load(folder / UNITS_FILE)
         with torch.device("meta"):
@@ -264,9 +266,9 @@ def ctc_nll(output: CTCOutput, labels: Sequence[Sequence[int]]) -> Tensor:
 
 
 def is_ctc_checkpoint(name: str | Path) -> bool:
-    """Whether it is a folder that `CTCModel.save` wrote, by its configuration."""
+    """Whether it is what `CTCModel.save` wrote, a folder or a hub repository, by its configuration."""
     try:
-        values = json.loads((Path(name) / CONFIG_FILE).read_text(encoding="utf-8"))
+        values = json.loads((resolve_checkpoint(name) / CONFIG_FILE).read_text(encoding="utf-8"))
         return bool(values.get("model_type") == FORMAT["model_type"])
     except (OSError, ValueError, AttributeError):
         return False  # whatever is wrong with it, the loader of the other kind says it

@@ -31,7 +31,7 @@ CONTROL_TOKEN = 3
 PRE_TOKENIZERS = ("smollm",)
 """Ways of cutting text before the merges that we can rebuild: single digits, then GPT-2's pattern."""
 
-_LAYER_PARTS = {
+LAYER_PARTS = {
     "attn_norm": "input_layernorm",
     "attn_q": "self_attn.q_proj",
     "attn_k": "self_attn.k_proj",
@@ -42,7 +42,8 @@ _LAYER_PARTS = {
     "ffn_up": "mlp.up_proj",
     "ffn_down": "mlp.down_proj",
 }
-_TOP_LEVEL = {"token_embd": "model.embed_tokens", "output_norm": "model.norm", "output": "lm_head"}
+"""Of a layer: GGUF's names and those of `transformers`."""
+TOP_LEVEL = {"token_embd": "model.embed_tokens", "output_norm": "model.norm", "output": "lm_head"}
 
 
 def open_gguf(path: str | Path) -> "GGUFReader":
@@ -128,11 +129,11 @@ def read_llama(path: str | Path) -> dict[str, Tensor]:
 
 def _hf_name(path: str | Path, name: str) -> str:
     module, _, parameter = name.rpartition(".")
-    if module in _TOP_LEVEL:
-        return f"{_TOP_LEVEL[module]}.{parameter}"
+    if module in TOP_LEVEL:
+        return f"{TOP_LEVEL[module]}.{parameter}"
     match module.split("."):
-        case ["blk", layer, part] if part in _LAYER_PARTS:
-            return f"model.layers.{layer}.{_LAYER_PARTS[part]}.{parameter}"
+        case ["blk", layer, part] if part in LAYER_PARTS:
+            return f"model.layers.{layer}.{LAYER_PARTS[part]}.{parameter}"
     raise WeightsError(f"'{path}': tensor '{name}' belongs to no Llama module")
 
 

@@ -8,6 +8,7 @@ from tiny_audio.audio.timebase import samples_to_seconds
 from tiny_audio.errors import UnknownNameError
 from tiny_audio.inference.results import Transcript
 from tiny_audio.types import Waveform
+from tiny_audio.weights.hub_checkpoint import is_hub_name
 
 
 class BatchTranscriber(Protocol):
@@ -36,7 +37,7 @@ def build_system(name: str) -> BatchTranscriber:
     A name is one of the weights store (`whisper-base`, `whisper-tiny.en`), a kind and a model (`faster-whisper:base`,
     `hf:facebook/wav2vec2-base-960h`), the URL of a server that speaks OpenAI's protocol (`http://localhost:8000/v1`, a
     model behind `#`), or else a checkpoint of ours, with a mode or a format of the products behind `@`
-    (`tiny-audio-base@fast`, `tiny-audio-base@float32`).
+    (`tiny-audio-base@fast`, `tiny-audio-base@float32`, of a hub repository `user/name@v1@fast`).
 
     Raises:
         TinyAudioError: there is no such system, or something that it needs is missing.
@@ -54,9 +55,16 @@ def _checkpoint(name: str) -> BatchTranscriber:
     from tiny_audio.inference.recognizer import DTYPES
     from tiny_audio.inference.transcriber import MODES, Transcriber
 
-    checkpoint, _, choices = name.partition("@")
+    checkpoint, *rest = name.split("@")
+    if (
+        rest
+        and is_hub_name(checkpoint)
+        and not Path(checkpoint).is_dir()
+        and set(rest[0].split(",")).isdisjoint((*MODES, *DTYPES))
+    ):
+        checkpoint = f"{checkpoint}@{rest.pop(0)}"  # the revision of a hub repository
     options: dict[str, Any] = {}
-    for choice in filter(None, choices.split(",")):
+    for choice in filter(None, ",".join(rest).split(",")):
         if choice not in (*MODES, *DTYPES):
             raise UnknownNameError("mode or dtype", choice, known=[*MODES, *DTYPES])
         options["mode" if choice in MODES else "dtype"] = choice
