@@ -1,0 +1,93 @@
+"""The server as a process of its own: how it ends, and that nothing is lost then."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx2 as httpx
+import pytest
+
+from live_server import tone_wav
+
+MAIN = textwrap.dedent("""
+    import sys, threading
+    from live_server import ENERGY, SlowModel
+    from tiny_audio.cli import main, serve
+    from tiny_audio.inference.transcriber import Transcriber
+    from tiny_audio.serving.engine import Engine
+
+    def load(args, metrics):
+        return Engine(Transcriber(SlowModel(seconds=1.5), vad=ENERGY), num_lanes=2, on_batch=metrics.count_batch)
+
+    serve._load_engine = load
+    sys.exit(main(["serve", "--port", "0", *sys.argv[1:]]))
+""")
+Start = Callable[..., tuple["subprocess.Popen[str]", httpx.Client]]
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    """Start `tiny-audio serve` with a slow model; its client too."""
+    processes: list[subprocess.Popen[str]] = []
+
+    def run(*words: str) -> tuple["subprocess.Popen[str]", httpx.Client]:
+        environment = os.environ | {"PYTHONPATH": str(Path(__file__).resolve().parents[1])}
+        process = subprocess.Popen(
+            [sys.executable, "-c", MAIN, *words], stderr=subprocess.PIPE, text=True, env=environment
+        )
+        processes.append(process)
+        assert process.stderr
+        line = next(line for line in process.stderr if "serving" in line)
+        client = httpx.Client(base_url=line.split(" on ")[1].strip(), timeout=30)
+        for _ in range(200):
+            try:
+                client.get("/models")
+                break
+            except httpx.TransportError:
+                pass
+        return process, client
+
+    yield run
+    for process in processes:
+        process.kill()
+        process.communicate()
+
+
+def test_sigterm_loses_no_accepted_request_and_ends_with_0(start: Start) -> None:
+    process, client = start()
+
+    def ask(hertz: int) -> str:
+        files = {"file": ("a.wav", tone_wav(hertz))}
+        return str(client.post("/audio/transcriptions", files=files).json()["text"])
+
+    def num_inside() -> float:
+        lines = httpx.get(client.base_url.join("/metrics"), timeout=30).text.splitlines()
+        return next(float(line.split()[1]) for line in lines if line.startswith("tiny_audio_requests_inside "))
+
+    pitches = range(100, 1700, 100)
+    with ThreadPoolExecutor(len(pitches)) as pool:
+        answers = [pool.submit(ask, hertz) for hertz in pitches]
+        while num_inside() + sum(answer.done() for answer in answers) < len(answers):
+            pass
+        assert not answers[-1].done()
+        process.send_signal(signal.SIGTERM)
+        assert [answer.result() for answer in answers] == [f"tone{hertz}" for hertz in pitches]
+
+    assert process.wait(20) == 0
+    with pytest.raises(httpx.TransportError):
+        client.get("/models")
+
+
+def test_ctrl_c_ends_with_130_and_without_a_traceback(start: Start) -> None:
+    process, _ = start()
+
+    process.send_signal(signal.SIGINT)
+
+    assert process.wait(20) == 130
+    assert process.stderr
+    assert "Traceback" not in process.stderr.read()
