@@ -9,9 +9,12 @@ import re
 import runpy
 import shlex
 import shutil
+import socket
 import subprocess
 import sys
+import time
 import tomllib
+import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -119,7 +122,7 @@ def names_a_checkpoint(output: str, folder: Path) -> None:
 
 
 def training_is_measured(_: str, folder: Path) -> None:
-    assert 0 <= json.loads((folder / "runs/smoke/eval/results.json").read_text())["wer"]
+    assert json.loads((folder / "runs/smoke/eval/results.json").read_text())["wer"] >= 0
 
 
 def names_a_command(output: str, _: Path) -> None:
@@ -143,6 +146,14 @@ def names_a_published_folder(_: str, folder: Path) -> None:
     assert {"README.md", "config.json", "model.safetensors"} <= {path.name for path in (folder / "runs/push").iterdir()}
 
 
+def assert_subtitles(output: str) -> None:
+    """Of one cue, with the words of `LJ001-0009`."""
+    number, times, *lines = output.split("\n\n")[0].splitlines()
+    assert number == "1"
+    assert times.startswith("00:00:00,")
+    assert "art of making books" in " ".join(lines + output.split())
+
+
 def prints_something(output: str, _: Path) -> None:
     assert output
 
@@ -157,6 +168,8 @@ class Run:
 
 ONE_STEP = "--set optim.max_steps=1 validate_every=1 save_every=1 max_validation_utterances=1"
 BIN = ".venv/bin/tiny-audio"
+PORT = 8000
+"""In README; in a test it is one that is free."""
 VALIDATION = "--validation examples/manifest.jsonl"
 ON = f"--train data/cache {VALIDATION}"
 
@@ -220,7 +233,9 @@ RUNS: dict[str, Run] = {
     f"{BIN} trace examples/LJ001-0009.flac -o runs/data_trace.html": Run(check=names_files),
     f"{BIN} explore projector examples/LJ001-0009.flac --output-dir runs/pictures": Run(check=prints_something),
     f"{BIN} explore lora --no-pictures": Run(check=prints_something),
-    f"{BIN} serve --port 8000": Run(check=prints_something),
+    f"{BIN} serve --port {PORT}": Run(check=lambda *_: None),
+    "curl -s -F file=@examples/LJ001-0009.flac -F response_format=srt"
+    f" http://127.0.0.1:{PORT}/v1/audio/transcriptions": Run(check=lambda output, _: assert_subtitles(output)),
     f"{BIN} export tiny-audio-base --format transformers -o runs/for-transformers": Run(check=prints_something),
     f"{BIN} export tiny-audio-base --format onnx -o runs/for-onnx": Run(check=prints_something),
     f"{BIN} export tiny-audio-base --format gguf --llm-only -o runs/for-llama-cpp": Run(check=prints_something),
@@ -235,8 +250,8 @@ RUNS: dict[str, Run] = {
     ),
     f"{BIN} weights --verify": Run(check=prints_something),
 }
-MAKE_COMMANDS = ["make run", "make test"]
-"""Tried by tests of their own, below."""
+ELSEWHERE = ["make run", "make test", "make docs", ".venv/bin/python docs/course/exercises/01_sound.py"]
+"""Tried by tests of their own: below, and in `tests/docs`."""
 PYTHON: dict[str, Callable[[str, Path], None]] = {
     "In Python": clips_are_understood,
     "Systems and their sizes": is_one_clip,
@@ -246,7 +261,7 @@ PYTHON: dict[str, Callable[[str, Path], None]] = {
 def test_every_command_of_readme_is_tried_and_no_other():
     written = [command for block in blocks("bash").values() for command in commands(block)]
 
-    assert sorted(written) == sorted([*RUNS, *MAKE_COMMANDS])
+    assert sorted(written) == sorted([*RUNS, *ELSEWHERE])
     assert list(blocks("python")) == list(PYTHON)
 
 
@@ -292,6 +307,26 @@ def microphone(tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("PATH", f"{program.parent}{os.pathsep}{os.environ['PATH']}")
 
 
+@pytest.fixture
+def servers() -> Iterator[list[subprocess.Popen[bytes]]]:
+    """Servers that a section starts; they are stopped with it."""
+    started: list[subprocess.Popen[bytes]] = []
+    yield started
+    for server in started:
+        server.terminate()
+        assert server.wait(timeout=60) == 0
+
+
+def start_server(command: str, port: int) -> subprocess.Popen[bytes]:
+    """The server of a command, ready to answer."""
+    server = subprocess.Popen(shlex.split(command), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    for _ in range(600):
+        time.sleep(0.2)
+        with contextlib.suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/health/ready", timeout=5):
+            return server
+    raise AssertionError(f"{command}: not ready in two minutes")
+
+
 def run_command(command: str, folder: Path) -> str:
     """Standard output of a command of README; pipes in a shell, others here, since importing torch takes seconds."""
     program, *words = shlex.split(command)
@@ -322,10 +357,16 @@ def shell(command: str, folder: Path) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize("heading", [heading for heading in blocks("bash") if heading != "Quick start"])
-def test_the_commands_of_a_section_work_one_after_the_other(workspace, microphone, heading):
+@pytest.mark.parametrize("heading", [heading for heading in blocks("bash") if heading not in ("Quick start", "Learn it")])
+def test_the_commands_of_a_section_work_one_after_the_other(workspace, microphone, servers, heading):
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
     for command in commands(blocks("bash")[heading]):
         run = RUNS[command]
+        command = command.replace(str(PORT), str(port))
+        if " serve " in command:
+            servers.append(start_server(command, port))
+            continue
         run.check(run_command(f"{command} {run.smaller}", workspace), workspace)
 
 
