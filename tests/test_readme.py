@@ -250,8 +250,15 @@ RUNS: dict[str, Run] = {
     ),
     f"{BIN} weights --verify": Run(check=prints_something),
 }
-ELSEWHERE = ["make run", "make test", "make docs", ".venv/bin/python docs/course/exercises/01_sound.py"]
-"""Tried by tests of their own: below, and in `tests/docs`."""
+ELSEWHERE = [
+    "make run",
+    "make test",
+    "make docs",
+    ".venv/bin/python docs/course/exercises/01_sound.py",
+    ".venv/bin/pip install -c constraints.txt -e '.[demo]'",
+    f"{BIN} demo --port 7860",
+]
+"""Tried by tests of their own: below, in `tests/docs` and `tests/demo`; what needs the network is not tried."""
 PYTHON: dict[str, Callable[[str, Path], None]] = {
     "In Python": clips_are_understood,
     "Systems and their sizes": is_one_clip,
@@ -357,7 +364,10 @@ def shell(command: str, folder: Path) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize("heading", [heading for heading in blocks("bash") if heading not in ("Quick start", "Learn it")])
+SECTIONS = [heading for heading, block in blocks("bash").items() if not set(commands(block)) & set(ELSEWHERE)]
+
+
+@pytest.mark.parametrize("heading", SECTIONS)
 def test_the_commands_of_a_section_work_one_after_the_other(workspace, microphone, servers, heading):
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]

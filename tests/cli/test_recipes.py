@@ -33,7 +33,7 @@ def test_json_holds_the_same_for_programs(capsys: pytest.CaptureFixture[str]) ->
     assert rows["whisper_turbo_conv_smollm3"] == {
         "name": "whisper_turbo_conv_smollm3",
         "summary": "Whisper large-v3-turbo, convolutional projector, SmolLM3-3B",
-        "stages": ["speech_llm"],
+        "stages": ["distill", "speech_llm"],
         "total": 636_968_960 + 11_730_944 + 3_075_098_624,
         "trainable": 11_730_944,
         "training_memory_bytes": 2 * (636_968_960 + 3_075_098_624) + 16 * 11_730_944,

@@ -189,7 +189,10 @@ def step(model: ASRModel) -> tuple[set[str], set[str], set[str]]:
         group["lr"] = group["peak"]
     before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
     objective.train()
-    objective(batch, torch.Generator().manual_seed(0)).loss.backward()
+    of_batch = Step(
+        index=0, epoch=0, seed=0, ids=tuple(texts), labels=tuple(map(tuple, batch.labels)), duration=batch.duration
+    )
+    objective(batch, of_batch).loss.backward()
     gradients = {name: tensor.grad for name, tensor in model.named_parameters() if tensor.grad is not None}
     optimizer.step()
     return (

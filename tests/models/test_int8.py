@@ -1,5 +1,7 @@
 """8-bit products: close to float32 whatever the loudness of channels, and every row as if it were alone."""
 
+from collections import OrderedDict
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -70,3 +72,9 @@ def test_all_linear_layers_are_replaced_and_adapters_folded_in() -> None:
     quantize_linears(model)
     assert [type(module) for module in model.modules() if isinstance(module, nn.Linear | LoRALinear)] == []
     assert (model(hidden) - expected).norm() < 0.03 * expected.norm()
+
+
+def test_layers_may_be_kept_by_name() -> None:
+    model = nn.Sequential(OrderedDict(first=nn.Linear(8, 8), last=nn.Linear(8, 8)))
+    quantize_linears(model, keep=["last"])
+    assert [type(layer) for layer in model] == [Int8Linear, nn.Linear]

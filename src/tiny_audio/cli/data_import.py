@@ -13,8 +13,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "format",
         nargs="?",
         default="auto",
-        help="nemo, lhotse, kaldi, common-voice, ljspeech, librispeech, audiofolder, csv, parquet, webdataset, pairs, hub; "
-        "by default what it looks like",
+        help="nemo, lhotse, kaldi, common-voice, ljspeech, librispeech, audiofolder, csv, parquet, webdataset, pairs, "
+        "hub; by default what it looks like",
     )
     parser.add_argument("path", type=Path, help="file or folder of the corpus, or hf:OWNER/NAME on the hub")
     parser.add_argument(

@@ -54,6 +54,8 @@ from tiny_audio.types import Waveform
 Mode = Literal["accurate", "fast"]
 DType = Literal["auto", "float32", "bfloat16", "int8"]
 DTYPES: tuple[DType, ...] = get_args(DType)
+_EXACT_IN_ENCODER = ("v_proj", "out_proj")
+"""What attention says, as opposed to where it looks: a sixth of the products, a third of the error that 8 bits make."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -204,7 +206,7 @@ class Recognizer:
         self.encoder = model.encoder
         if self.encoder is not None and product_dtype == torch.int8:
             self.encoder = copy.deepcopy(self.encoder)
-            int8.quantize_linears(self.encoder)
+            int8.quantize_linears(self.encoder, keep=_EXACT_IN_ENCODER)
         self.runner = runner
         self.speech_llm = model.speech_llm if mode == "accurate" or not model.is_aligned else None
         if self.speech_llm is not None and LlamaRunner.supports(self.speech_llm.llm.config.to_dict()):

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
 from tiny_audio.audio.io import MIN_DURATION, Channel, open_audio
 from tiny_audio.audio.timebase import SAMPLE_RATE, samples_to_seconds, seconds_to_samples
 from tiny_audio.audio.vad import Detector, VadOptions
-from tiny_audio.errors import AudioError, ConfigError, UnknownNameError
+from tiny_audio.errors import AudioError, ConfigError, UnitsError, UnknownNameError
 from tiny_audio.inference.batching import run_in_batches
 from tiny_audio.inference.longform import Chunk, cut_into_chunks, load_detector
 from tiny_audio.inference.results import Segment, Transcript, join_segments
+from tiny_audio.models.words import Word
 from tiny_audio.types import Seconds, Waveform
 
 if TYPE_CHECKING:
@@ -113,7 +114,7 @@ class Transcriber:
         """Load a shipped model by its name, or a checkpoint folder, ready to transcribe.
 
         Args:
-            name: of the model; the mode whisper does not look at it.
+            name: of the model; in the mode whisper only its CTC is asked, when words were said.
             mode: who writes the text, see `MODES`.
             device: of torch; auto takes a GPU where there is one.
             dtype: of the products; auto is what the device computes fast.
@@ -133,7 +134,7 @@ class Transcriber:
 
         model: SpeechModel
         if mode == "whisper":
-            model = _PlainWhisper()
+            model = _PlainWhisper(timed_by=name if word_timestamps else None)
         elif is_ctc_checkpoint(name):
             model = CTCModel.load(Path(name))
         else:
@@ -370,18 +371,42 @@ def _tidy(text: str) -> str:
 
 
 class _PlainWhisper:
-    """Whisper's own decoder, with the interface of our model."""
+    """Whisper's own decoder, with the interface of our model.
 
-    def __init__(self) -> None:
+    Args:
+        timed_by: checkpoint whose CTC times the words; None: they have no times.
+
+    Raises:
+        CheckpointError: no such checkpoint, or one without a CTC.
+        WeightsError: the frozen weights can neither be found nor fetched.
+    """
+
+    def __init__(self, *, timed_by: str | Path | None = None) -> None:
+        from tiny_audio.inference.forced_alignment import load_ctc
         from tiny_audio.models.whisper_decoder import WhisperTranscriber
 
         self._whisper = WhisperTranscriber.from_cache()
+        self._ctc = None if timed_by is None else load_ctc(timed_by)
 
     def transcribe_waveforms(self, waveforms: Sequence[Waveform]) -> Sequence[SpeechHypothesis]:
         from tiny_audio.inference.recognizer import Hypothesis
 
-        texts = self._whisper.transcribe(waveforms)
-        return [Hypothesis(text=text, draft="", no_speech=not text) for text in texts]
+        return [
+            Hypothesis(text=text, draft="", no_speech=not text, words=self._words(waveform, text))
+            for text, waveform in zip(self._whisper.transcribe(waveforms), waveforms, strict=True)
+        ]
+
+    def _words(self, waveform: Waveform, text: str) -> tuple[Word, ...]:
+        from tiny_audio.inference.forced_alignment import align_text
+        from tiny_audio.inference.timestamps import word_times
+
+        if self._ctc is None:
+            return ()
+        try:
+            return tuple(align_text(self._ctc, waveform, text))
+        except (AudioError, UnitsError):  # more words than can have been said, or letters that the CTC does not know
+            words = text.split()
+            return tuple(word_times(words, [[]] * len(words), waveform, frame_duration=1.0))
 
 
 def load_model(name: str | Path = "tiny-audio-base", **options: Any) -> Transcriber:

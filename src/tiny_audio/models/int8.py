@@ -11,6 +11,8 @@ any order. The 8-bit products are oneDNN's, which PyTorch brings along.
 Shapes: N rows, I inputs, O outputs, K channels of a block.
 """
 
+from collections.abc import Collection
+
 import torch
 from torch import Tensor, nn
 
@@ -79,11 +81,13 @@ class Int8Linear(nn.Module):
         return product.unflatten(0, hidden.shape[:-1])
 
 
-def quantize_linears(module: nn.Module) -> None:
-    """Replace every linear layer inside `module` by its 8-bit version, in place."""
+def quantize_linears(module: nn.Module, *, keep: Collection[str] = ()) -> None:
+    """Replace every linear layer inside `module` by its 8-bit version, in place; those named in `keep` stay."""
     for parent in list(module.modules()):
         for name, layer in parent.named_children():
-            if isinstance(layer, nn.Linear | LoRALinear) and not isinstance(parent, LoRALinear):
+            if name in keep or isinstance(parent, LoRALinear):
+                continue
+            if isinstance(layer, nn.Linear | LoRALinear):
                 setattr(parent, name, Int8Linear(layer.weight, layer.bias))
 
 
