@@ -211,7 +211,7 @@ RUNS: dict[str, Run] = {
     f"{BIN} data stats data/own.jsonl": Run(check=prints_something),
     f"{BIN} data split data/own.jsonl -o data/own": Run(check=names_files),
     f"{BIN} data label data/own.jsonl -o data/labelled.jsonl": Run(check=labels_are_right),
-    "bash runs/smoke_cpu.sh runs/smoke": Run(check=training_is_measured, smaller="8 2"),
+    "bash runs/smoke_cpu.sh runs/smoke": Run(check=training_is_measured, smaller="16 2"),
     f"{BIN} diagnose runs/smoke/align": Run(check=prints_something),
     f"{BIN} plan tiny_audio_base --train runs/smoke/cache --time 2h --price-per-hour 1.2": Run(check=names_a_command),
     f"{BIN} train align --train runs/smoke/cache -o runs/lr --lr-range-test": Run(
@@ -293,7 +293,7 @@ def workspace(tmp_path, weights, monkeypatch) -> Iterator[Path]:
     (tmp_path / "runs/smoke_cpu.sh").symlink_to(ROOT / "runs/smoke_cpu.sh")
     general, _ = replay_utterances()
     write_manifest(tmp_path / "data/own.jsonl", sorted(general, key=lambda one: one.duration)[:12])
-    (tmp_path / "sentences.txt").write_text("".join(f"{one.text}\n" for one in general[:12]), encoding="utf-8")
+    (tmp_path / "sentences.txt").write_text("".join(f"{one.text}\n" for one in general[:16]), encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     logger = logging.getLogger("tiny_audio")
     before = logger.level, logger.handlers

@@ -109,7 +109,9 @@ def test_when_the_ctc_hears_nothing_the_language_model_is_not_asked():
 
 
 def test_hotwords_take_the_place_of_words_that_sound_alike():
-    assert with_hotwords("call jon, now", ["John"])[:3] == ["John jon, now", "call John, now", "call jon, John"]
+    assert with_hotwords("call jon, now", ["John"])[0] == "call John, now"
+    assert "dial 2 in the voicemail." in with_hotwords("dial 2 in the voice mail.", ["voicemail"])
+    assert with_hotwords("dial 2 in the voice mail", ["Krzys"]) == []  # nothing is spelled like it
     assert with_hotwords("call John, now", ["john"]) == []  # it is there already
     assert count_hotwords("Call JOHN's mill.", ["John's", "mill", "call john"]) == 2
 
@@ -121,10 +123,10 @@ def test_a_hotword_is_heard_only_if_its_bonus_outweighs_the_sound(model: ASRMode
     def told(bonus: float) -> list[Hypothesis]:
         recognizer = Recognizer(model)
         recognizer.config = replace(model.config, decoding=replace(model.config.decoding, hotword_bonus=bonus))
-        return recognizer.transcribe_waveforms(waveforms, hotwords=["three"])
+        return recognizer.transcribe_waveforms(waveforms, hotwords=["2 2"])
 
     assert [one.text for one in told(-100.0)] == [one.text for one in usual]
-    assert all("three" in one.text for one in told(100.0) if not one.flagged)
+    assert all("2 2" in one.text for one in told(100.0) if not one.flagged)
     assert not all(one.flagged for one in told(100.0))
     with pytest.raises(ConfigError, match="mode accurate"):
-        Recognizer(model, mode="fast").transcribe_waveforms(waveforms, hotwords=["three"])
+        Recognizer(model, mode="fast").transcribe_waveforms(waveforms, hotwords=["2 2"])

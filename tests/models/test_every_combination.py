@@ -20,7 +20,7 @@ from miniatures import (
     save_llm,
     train_adapters,
 )
-from tiny_audio.data.stream import Batch
+from tiny_audio.data.stream import Batch, Step
 from tiny_audio.models.asr_config import (
     ASRConfig,
     EncoderConfig,

@@ -74,11 +74,12 @@ def _spoken(
     from tiny_audio.training.adaptation import MIN_UTTERANCES
 
     sentences = read_sentences(args.data)
-    if len(sentences) < MIN_UTTERANCES:
-        raise DatasetError(f"'{args.data}' has {len(sentences)} sentences; expected {MIN_UTTERANCES} or more")
     parts = {"train": sentences} if validation else {"train": [*sentences], "dev": sentences[::5]}
     if not validation:
         del parts["train"][::5]
+    if len(parts["train"]) < MIN_UTTERANCES:
+        kept = "" if validation else ", a fifth of which is kept to measure with"
+        raise DatasetError(f"'{args.data}' has {len(sentences)} sentences{kept}; expected {MIN_UTTERANCES} to train on")
     spoken = {}
     for part, texts in parts.items():
         folder = args.output_dir / "speech" / part

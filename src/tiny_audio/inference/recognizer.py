@@ -9,7 +9,7 @@ import copy
 import ctypes
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -54,6 +54,8 @@ from tiny_audio.types import Waveform
 Mode = Literal["accurate", "fast"]
 DType = Literal["auto", "float32", "bfloat16", "int8"]
 DTYPES: tuple[DType, ...] = get_args(DType)
+_MAX_HOTWORDS = 3
+"""That one utterance may take up beyond those it was heard with."""
 _EXACT_IN_ENCODER = ("v_proj", "out_proj")
 """What attention says, as opposed to where it looks: a sixth of the products, a third of the error that 8 bits make."""
 
@@ -95,6 +97,24 @@ class _Heard:
     draft: str = ""
     candidates: Mapping[str, float] = field(default_factory=dict)
     """Texts of the CTC with their log-probabilities, the best first."""
+
+
+@dataclass(kw_only=True)
+class _Judged:
+    """One utterance, and what CTC and language model think of the texts that it may be."""
+
+    heard: _Heard
+    result: Decoded | None = None
+    """None where the language model was not asked."""
+    scores: dict[str, CandidateScores] = field(default_factory=dict)
+
+
+def _candidate_scores(candidates: Mapping[str, float], result: Decoded) -> dict[str, CandidateScores]:
+    """Of texts with their CTC log-probability, which were the drafts."""
+    return {
+        text: CandidateScores(llm=llm, ctc=ctc)
+        for (text, ctc), llm in zip(candidates.items(), result.draft_log_probs, strict=True)
+    }
 
 
 def resolve_dtype(name: DType, device: torch.device) -> torch.dtype:
@@ -267,7 +287,7 @@ class Recognizer:
         for first in range(0, len(waveforms), size):
             features, feature_lengths_B = self.encoder.features(waveforms[first : first + size])
             output = self.encoder(features.to(self.table_VE.device), feature_lengths_B.to(self.table_VE.device))
-            heard += self._hear(output.last_hidden_state, output.lengths, hotwords)
+            heard += self._hear(output.last_hidden_state, output.lengths)
         return self._understand(heard, waveforms, hotwords)
 
     @torch.inference_mode()
@@ -281,9 +301,9 @@ class Recognizer:
             lengths_B: real frames of each row.
             waveforms: what the encoder read, for word times and for deciding whether anything was said.
         """
-        return self._understand(self._hear(encoder_BTD, lengths_B, ()), waveforms, ())
+        return self._understand(self._hear(encoder_BTD, lengths_B), waveforms, ())
 
-    def _hear(self, encoder_BTD: Tensor, lengths_B: Tensor, hotwords: Sequence[str]) -> list[_Heard]:
+    def _hear(self, encoder_BTD: Tensor, lengths_B: Tensor) -> list[_Heard]:
         """What the projector makes of each row, and the texts that the CTC finds in it."""
         projected = self.projector(encoder_BTD, lengths_B)
         token_lengths = self.projector.output_lengths(lengths_B).tolist()
@@ -295,26 +315,22 @@ class Recognizer:
             ]
         projected = Projected(*(output.float() for output in projected))
         return [
-            self._hear_ctc(Projected(*(output[row : row + 1, :length] for output in projected)), hotwords)
+            self._hear_ctc(Projected(*(output[row : row + 1, :length] for output in projected)))
             for row, length in enumerate(token_lengths)
         ]
 
-    def _hear_ctc(self, one: Projected, hotwords: Sequence[str]) -> _Heard:
+    def _hear_ctc(self, one: Projected) -> _Heard:
         hidden_AE, blank_A, residual_AE = (output[0] for output in one)
         posteriors = frame_posteriors(hidden_AE, blank_A, self.table_VE, head=self._head)
         draft = decode_transcript(self.tokenizer, posteriors.greedy_ids())
         if not draft or not self._has_llm:
             return _Heard(projected=one, posteriors=posteriors, draft=draft)
         decoding = self.config.decoding
-        candidates = ctc_candidates(posteriors, self.tokenizer, num_beams=decoding.num_beams)
-        if hotwords:
-            best = next(iter(candidates))
-            candidates |= hotword_candidates(best, hotwords, one, posteriors, self.table_VE, self.tokenizer)
         return _Heard(
             projected=one,
             posteriors=posteriors,
             draft=draft,
-            candidates=candidates,
+            candidates=ctc_candidates(posteriors, self.tokenizer, num_beams=decoding.num_beams),
             embeds_AE=embed_frames(
                 hidden_AE, residual_AE, posteriors, self.table_VE, blank_threshold=decoding.blank_threshold
             ),
@@ -329,13 +345,44 @@ class Recognizer:
         self, heard: Sequence[_Heard], waveforms: Sequence[Waveform] | None, hotwords: Sequence[str]
     ) -> list[Hypothesis]:
         """Ask the language model about all rows that have something to say, and decide."""
-        asked = [one for one in heard if one.embeds_AE is not None]
-        decoded = iter(self._decode(asked))
+        judged = [_Judged(heard=one) for one in heard]
+        asked = [one for one in judged if one.heard.embeds_AE is not None]
+        for one, result in zip(asked, self._decode([one.heard for one in asked]), strict=True):
+            one.result, one.scores = result, self._scores(one.heard, result)
+        if hotwords:
+            self._try_hotwords(asked, hotwords)
         rows: Sequence[Waveform | None] = waveforms or [None] * len(heard)
-        return [
-            self._decide(one, next(decoded) if one.embeds_AE is not None else None, waveform, hotwords)
-            for one, waveform in zip(heard, rows, strict=True)
-        ]
+        return [self._decide(one, waveform, hotwords) for one, waveform in zip(judged, rows, strict=True)]
+
+    def _try_hotwords(self, asked: Sequence[_Judged], hotwords: Sequence[str]) -> None:
+        """Score what each text would be with a hotword in it; the same again where one has been taken up."""
+        waiting = [(one, self._choose(one, hotwords)) for one in asked]
+        for _ in range(_MAX_HOTWORDS):
+            found = [
+                (one, text, candidates)
+                for one, text in waiting
+                if (candidates := self._hotword_candidates(one, text, hotwords))
+            ]
+            decoded = self._decode([replace(one.heard, candidates=row, max_tokens=1) for one, _, row in found])
+            for (one, _, candidates), result in zip(found, decoded, strict=True):
+                one.scores |= _candidate_scores(candidates, result)
+            texts = [self._choose(one, hotwords) for one, _, _ in found]
+            waiting = [(one, text) for (one, before, _), text in zip(found, texts, strict=True) if text != before]
+
+    def _hotword_candidates(self, one: _Judged, text: str, hotwords: Sequence[str]) -> dict[str, float]:
+        heard, beside = one.heard, one.scores[text].ctc
+        assert heard.projected is not None
+        assert heard.posteriors is not None
+        found = hotword_candidates(
+            text, hotwords, heard.projected, heard.posteriors, self.table_VE, self.tokenizer, beside=beside
+        )
+        return {variant: ctc for variant, ctc in found.items() if variant not in one.scores}
+
+    def _choose(self, one: _Judged, hotwords: Sequence[str]) -> str:
+        """The text that CTC and language model together find most probable."""
+        decoding = self.config.decoding
+        bonuses = {text: decoding.hotword_bonus * count_hotwords(text, hotwords) for text in one.scores}
+        return choose_text(one.scores, ctc_weight=decoding.ctc_weight, word_bonus=decoding.word_bonus, bonuses=bonuses)
 
     def _decode(self, heard: Sequence[_Heard]) -> list[Decoded]:
         """What the language model says of the CTC's texts, and what it would write itself."""
@@ -363,16 +410,10 @@ class Recognizer:
             )
         return decoded
 
-    def _decide(
-        self, one: _Heard, result: Decoded | None, waveform: Waveform | None, hotwords: Sequence[str]
-    ) -> Hypothesis:
-        """The text that CTC and language model together find most probable, unless it cannot be."""
-        scores = self._scores(one, result) if result is not None else {}
-        decoding = self.config.decoding
-        text = one.draft
-        if scores:
-            bonuses = {text: decoding.hotword_bonus * count_hotwords(text, hotwords) for text in scores}
-            text = choose_text(scores, ctc_weight=decoding.ctc_weight, word_bonus=decoding.word_bonus, bonuses=bonuses)
+    def _decide(self, judged: _Judged, waveform: Waveform | None, hotwords: Sequence[str]) -> Hypothesis:
+        """The chosen text, unless it cannot be."""
+        one, result, scores = judged.heard, judged.result, judged.scores
+        text = self._choose(judged, hotwords) if scores else one.draft
         checked = check_text(text, one.draft if one.posteriors is not None else None)
         text = checked.text
         silence = None
@@ -402,10 +443,7 @@ class Recognizer:
 
     def _scores(self, one: _Heard, result: Decoded) -> dict[str, CandidateScores]:
         """All candidates, scored by both; what the language model wrote is one where the audio is long enough."""
-        scores = {
-            text: CandidateScores(llm=llm, ctc=ctc)
-            for (text, ctc), llm in zip(one.candidates.items(), result.draft_log_probs, strict=True)
-        }
+        scores = _candidate_scores(one.candidates, result)
         written = decode_transcript(self.tokenizer, result.token_ids)
         if one.projected is None or one.posteriors is None:
             return {written: CandidateScores(llm=result.log_prob, ctc=0.0)}

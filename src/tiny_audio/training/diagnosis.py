@@ -97,6 +97,13 @@ def diagnose(name: str | Path, *, data: Sequence[str] = (), num_utterances: int 
         known = _samples(seen, objective, num_utterances, Path(scratch) / "seen")
         new = _samples(unseen, objective, num_utterances, Path(scratch) / "unseen")
         examples = spread([one for sample in new or known for one in sample.examples], num_utterances)
+        if len(examples) < 2:  # one is compared with another
+            raise ConfigError(
+                [
+                    f"{len(examples)} utterances to look at in {', '.join(unseen or seen)}; expected 2 or more: run it"
+                    " where the training was started, or give recordings with --data MANIFEST"
+                ]
+            )
         inspected = inspect(objective, examples)
         findings = _one_of_each([*judge_inspection(inspected), *findings])
         if new and known:
