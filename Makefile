@@ -29,8 +29,9 @@ types: setup
 layers: setup
 	$(BIN)/lint-imports
 
+# One thread each: processes that share cores with several threads wait for one another.
 unit: setup
-	$(BIN)/pytest
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2
 
 docs: setup
 	@[ -x $(BIN)/mkdocs ] || $(BIN)/python -m pip install -qq -c constraints.txt -e '.[docs]' >&2
