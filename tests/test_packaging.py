@@ -25,7 +25,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("dist")
     build(ROOT, "sdist", folder)
     with tarfile.open(next(folder.glob("*.tar.gz"))) as archive:
-        archive.extractall(folder, filter="data")
+        archive.extractall(folder)
     (unpacked,) = (path for path in folder.iterdir() if path.is_dir())
     build(unpacked, "wheel", folder)
     (path,) = folder.glob("*.whl")

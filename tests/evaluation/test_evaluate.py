@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 import soundfile
 
+from fakes import FakeSpeechModel
 from tiny_audio.data.manifest import Utterance, read_manifest, write_manifest
 from tiny_audio.errors import AnswerError
 from tiny_audio.evaluation.evaluate import answer_all, evaluate
 from tiny_audio.evaluation.wer import ErrorCounts
 from tiny_audio.inference.results import Segment, Transcript
+from tiny_audio.inference.transcriber import Transcriber
 from tiny_audio.models.words import Word
 from tiny_audio.types import Waveform
 
@@ -167,6 +169,8 @@ def test_other_tasks_go_to_systems_that_know_them(manifest):
     assert emotion.accuracy == 0.0
     (batch,) = answer_all(LengthTranscriber(), asked)
     assert batch[0].problem == "LengthTranscriber can only transcribe; the manifest asks for 'emotion'"
+    (batch,) = answer_all(Transcriber(FakeSpeechModel(), name="our-model"), asked)
+    assert batch[0].problem == "our-model can only transcribe; the manifest asks for 'emotion'"
 
 
 def test_times_of_words_are_kept_where_a_system_gives_them(manifest):

@@ -135,7 +135,8 @@ def _transcripts(transcriber: BatchTranscriber, waveforms: Sequence[Waveform], t
     if task == TRANSCRIBE:
         return transcriber.transcribe_batch(waveforms)
     if not isinstance(transcriber, Responder):
-        raise AnswerError(f"{type(transcriber).__name__} can only transcribe; the manifest asks for '{task}'")
+        name = getattr(transcriber, "name", type(transcriber).__name__)
+        raise AnswerError(f"{name} can only transcribe; the manifest asks for '{task}'")
     return [Transcript(text=text, segments=(), duration=0.0) for text in transcriber.respond_batch(waveforms, task)]
 
 

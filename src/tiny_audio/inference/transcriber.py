@@ -87,11 +87,14 @@ class Transcriber:
         self,
         model: SpeechModel,
         *,
+        name: str = "this model",
         vad: VadOptions | None = None,
         max_batch_duration: Seconds = 60.0,
         hotwords: Sequence[str] = (),
     ) -> None:
         self.model = model
+        self.name = name
+        """For messages."""
         self.hotwords = hotwords
         """Words that are likely to be said, where a call names none of its own."""
         self.vad = vad or VadOptions()
@@ -141,7 +144,7 @@ class Transcriber:
             from tiny_audio.inference.recognizer import Recognizer
 
             model = Recognizer.from_pretrained(name, mode=mode, device=device, dtype=dtype, with_words=word_timestamps)
-        return cls(model, vad=vad, max_batch_duration=max_batch_duration, hotwords=hotwords)
+        return cls(model, name=str(name), vad=vad, max_batch_duration=max_batch_duration, hotwords=hotwords)
 
     def transcribe(
         self,

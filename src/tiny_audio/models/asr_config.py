@@ -96,7 +96,7 @@ class DecodingConfig:
     ctc_weight: float = 0.5
     """Score = log p_LLM + ctc_weight * log p_CTC + word_bonus * words."""
     word_bonus: float = 1.0
-    hotword_bonus: float = 4.0
+    hotword_bonus: float = 6.0
     """Added for each word that the user expects, see `models.hotwords`."""
 
 
