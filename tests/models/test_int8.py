@@ -1,7 +1,5 @@
 """8-bit products: close to float32 whatever the loudness of channels, and every row as if it were alone."""
 
-from collections import OrderedDict
-
 import pytest
 import torch
 from torch import Tensor, nn
@@ -33,15 +31,6 @@ def test_the_product_is_that_of_the_float_layer_give_or_take_two_percent(width: 
 
 
 @torch.no_grad()
-def test_a_loud_channel_does_not_drown_the_others() -> None:
-    torch.manual_seed(0)
-    layer = nn.Linear(576, 80, bias=False)
-    layer.weight[:, 576 // 3] = 0.0  # what the loud channel itself says does not matter here
-    hidden = rows(50, 576, loudest=100.0)
-    # Of 127 steps as wide as a hundredth of the loudest value, each other value would be worth one or two: 25 % off.
-    assert relative_error(layer, hidden) < 0.08
-
-
 @pytest.mark.parametrize("loudest", [1.0, 300.0])
 @torch.no_grad()
 def test_a_row_is_the_same_alone_and_among_others_to_the_last_bit(loudest: float) -> None:
@@ -72,9 +61,3 @@ def test_all_linear_layers_are_replaced_and_adapters_folded_in() -> None:
     quantize_linears(model)
     assert [type(module) for module in model.modules() if isinstance(module, nn.Linear | LoRALinear)] == []
     assert (model(hidden) - expected).norm() < 0.03 * expected.norm()
-
-
-def test_layers_may_be_kept_by_name() -> None:
-    model = nn.Sequential(OrderedDict(first=nn.Linear(8, 8), last=nn.Linear(8, 8)))
-    quantize_linears(model, keep=["last"])
-    assert [type(layer) for layer in model] == [Int8Linear, nn.Linear]

@@ -56,8 +56,6 @@ DType = Literal["auto", "float32", "bfloat16", "int8"]
 DTYPES: tuple[DType, ...] = get_args(DType)
 _MAX_HOTWORDS = 3
 """That one utterance may take up beyond those it was heard with."""
-_EXACT_IN_ENCODER = ("v_proj", "out_proj")
-"""What attention says, as opposed to where it looks: a sixth of the products, a third of the error that 8 bits make."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -226,7 +224,7 @@ class Recognizer:
         self.encoder = model.encoder
         if self.encoder is not None and product_dtype == torch.int8:
             self.encoder = copy.deepcopy(self.encoder)
-            int8.quantize_linears(self.encoder, keep=_EXACT_IN_ENCODER)
+            int8.quantize_linears(self.encoder)
         self.runner = runner
         self.speech_llm = model.speech_llm if mode == "accurate" or not model.is_aligned else None
         if self.speech_llm is not None and LlamaRunner.supports(self.speech_llm.llm.config.to_dict()):
