@@ -27,8 +27,7 @@ class KVCache:
         self, *, num_layers: int, num_kv_heads: int, head_dim: int, capacity: int, device: torch.device
     ) -> None:
         shape = (num_layers, num_kv_heads, capacity, head_dim)
-        # float64, as attention sums in it
-        self.keys, self.values = (torch.empty(shape, device=device, dtype=torch.float64) for _ in range(2))
+        self.keys, self.values = (torch.empty(shape, device=device) for _ in range(2))
         self.length = 0
 
     def reserve(self, num_rows: int) -> None:
@@ -188,7 +187,7 @@ class LlamaRunner:
         end = cache.length + len(key_NGd)
         cache.keys[layer, :, cache.length : end] = key_NGd.transpose(0, 1)
         cache.values[layer, :, cache.length : end] = value_NGd.transpose(0, 1)
-        keys_GPd, values_GPd = cache.keys[layer, :, :end], cache.values[layer, :, :end]
+        keys_GPd, values_GPd = cache.keys[layer, :, :end].double(), cache.values[layer, :, :end].double()
         # Heads that share keys are further rows of one product: nothing is repeated in memory.
         query_GRd = query_NHd.unflatten(1, (self.num_kv_heads, -1)).permute(1, 2, 0, 3).flatten(1, 2)
         # Sums in float64, rounded to float32: then their order, which depends on what is computed at once, leaves no

@@ -16,6 +16,7 @@ import torch
 from tiny_audio.data.batch import Batch, TrainingExample
 from tiny_audio.data.stream import Source, Step, StepStream
 from tiny_audio.training.config import TrainConfig
+from tiny_audio.training.environment import device_name
 from tiny_audio.training.objective import Objective
 from tiny_audio.training.optimizer import build_optimizer, trained_parameters
 from tiny_audio.training.precision import compute_dtype, mixed_precision
@@ -192,6 +193,5 @@ def _state_bytes(objective: Objective, optimizer: torch.optim.Optimizer) -> int:
 
 
 def _device_name(device: torch.device) -> str:
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    return f"this CPU, {torch.get_num_threads()} threads"
+    name = device_name(device)
+    return name if device.type == "cuda" else f"{name or 'this CPU'}, {torch.get_num_threads()} threads"

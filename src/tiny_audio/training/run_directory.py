@@ -1,7 +1,7 @@
 """The folder of a training run: configuration, metrics, checkpoints and the state to continue from.
 
 config.json         the resolved configuration
-environment.json    versions and machine
+environment.json    versions, commit and machine
 metrics.jsonl       one line a logged step
 infeasible.jsonl    utterances that no CTC alignment exists for
 checkpoint/         the newest weights, a complete model for `tiny-audio transcribe --model`
@@ -13,7 +13,6 @@ state.pt            weights in full precision, optimizer and position, to resume
 
 import json
 import os
-import platform
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -22,10 +21,10 @@ from typing import Any
 
 import torch
 
-from tiny_audio import __version__
 from tiny_audio.atomic import write_text
 from tiny_audio.errors import CheckpointError, ConfigError
 from tiny_audio.training.config import TrainConfig
+from tiny_audio.training.environment import describe_environment
 
 
 class RunDirectory:
@@ -61,14 +60,7 @@ class RunDirectory:
             return
         path.mkdir(parents=True, exist_ok=True)
         write_text(config_path, json.dumps(values, indent=1) + "\n")
-        environment = {
-            "tiny_audio": __version__,
-            "torch": torch.__version__,
-            "python": platform.python_version(),
-            "machine": platform.machine(),
-            "threads": torch.get_num_threads(),
-        }
-        write_text(path / "environment.json", json.dumps(environment, indent=1) + "\n")
+        write_text(path / "environment.json", json.dumps(describe_environment(), indent=1) + "\n")
 
     def log(self, step: int, metrics: Mapping[str, object]) -> None:
         """Append a line to the metrics."""
