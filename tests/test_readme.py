@@ -210,6 +210,7 @@ RUNS: dict[str, Run] = {
     f"{BIN} data check data/own.jsonl --recipe tiny_audio_base": Run(check=has_no_problems),
     f"{BIN} data stats data/own.jsonl": Run(check=prints_something),
     f"{BIN} data split data/own.jsonl -o data/own": Run(check=names_files),
+    f"{BIN} data chunk data/own.jsonl --max-duration 20 -o data/short.jsonl": Run(check=names_files),
     f"{BIN} data label data/own.jsonl -o data/labelled.jsonl": Run(check=labels_are_right),
     "bash runs/smoke_cpu.sh runs/smoke": Run(check=training_is_measured, smaller="16 2"),
     f"{BIN} diagnose runs/smoke/align": Run(check=prints_something),

@@ -102,6 +102,8 @@ class CTCSystem:
     """Of `bpe`."""
     head_upsample: int = 1
     """CTC frames for each encoder frame."""
+    dropout: float | None = None
+    """Inside the encoder; None: the preset's, 0.1."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,6 +8,7 @@ Shapes: B batch, M mel bands, F mel frames, A CTC frames, V units and the blank.
 """
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -165,7 +166,10 @@ def build_ctc_objective(
                 CTCUnits.characters(texts).save(path)
             else:
                 CTCUnits.train_bpe(texts, num_units=system.num_units).save(path)
-        sizes = CTCConfig(encoder=aut_preset(system.preset), head_upsample=system.head_upsample)
+        encoder = aut_preset(system.preset)
+        if system.dropout is not None:
+            encoder = replace(encoder, dropout=system.dropout)
+        sizes = CTCConfig(encoder=encoder, head_upsample=system.head_upsample)
         model = CTCModel(sizes, CTCUnits.load(path))
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     return CTCObjective(model.to(device), config, is_cached=is_cached)

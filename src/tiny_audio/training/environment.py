@@ -39,7 +39,7 @@ def device_name(device: torch.device) -> str:
 
 
 def _commit() -> str | None:
-    """Of the checkout that this code lies in, with "-dirty" if files were changed since; None for an installed wheel."""
+    """Of the checkout that this code lies in, "-dirty" behind it if files were changed; None for an installed wheel."""
     if not (_PACKAGE.parents[1] / ".git").exists():
         return None
     command = ["git", "-C", str(_PACKAGE), "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty"]

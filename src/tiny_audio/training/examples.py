@@ -238,7 +238,7 @@ def _recorded(
 def _short_enough(items: Iterable[Item], limit: Seconds, data: DataConfig, dropped: list[Dropped]) -> list[Item]:
     """Those that are not too long; others are an error, or dropped, as `data.on_overflow` says.
 
-    A part of a recording cannot be trained on, since nothing says which words are in it.
+    A part of a recording cannot be trained on before something says which words are in it: `data chunk` does.
     """
     fitting: list[Item] = []
     long: list[Item] = []
@@ -249,8 +249,8 @@ def _short_enough(items: Iterable[Item], limit: Seconds, data: DataConfig, dropp
         raise ConfigError(
             [
                 f"{len(long)} utterances are longer than {limit:g} s, up to '{longest.id}' with"
-                f" {longest.duration:.2f} s; cut them where their texts are known to break, or drop them with"
-                " --set data.on_overflow=drop"
+                f" {longest.duration:.2f} s; cut them with `tiny-audio data chunk --max-duration {limit:g}`,"
+                " or drop them with --set data.on_overflow=drop"
             ]
         )
     dropped += [_dropped(item, f"{item.duration:.2f} s, longer than {limit:g} s") for item in long]
