@@ -170,7 +170,7 @@ def test_other_tasks_go_to_systems_that_know_them(manifest):
     (batch,) = answer_all(LengthTranscriber(), asked)
     assert batch[0].problem == "LengthTranscriber can only transcribe; the manifest asks for 'emotion'"
     (batch,) = answer_all(Transcriber(FakeSpeechModel(), name="our-model"), asked)
-    assert batch[0].problem == "our-model can only transcribe; the manifest asks for 'emotion'"
+    assert batch[0].problem == "our-model can only transcribe; it is asked to 'emotion'"
 
 
 def test_times_of_words_are_kept_where_a_system_gives_them(manifest):

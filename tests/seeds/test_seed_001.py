@@ -3,6 +3,8 @@
 What it gets wrong is in `docs/seed-corrections.md`.
 """
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -12,6 +14,7 @@ from seeds.corrections import SMOLLM3, TURBO, encoder, llm, size
 from tiny_audio import ASRModel
 from tiny_audio.audio.features import log_mel_spectrogram
 from tiny_audio.audio.timebase import SAMPLE_RATE
+from tiny_audio.errors import PromptError
 from tiny_audio.evaluation.wer import count_errors
 from tiny_audio.models.asr_config import EncoderFamily, ProjectorConfig
 from tiny_audio.models.projectors.build import build_projector
@@ -80,6 +83,9 @@ def test_transcribe_describe_and_emotion_are_asked_of_one_model_and_text_without
     assert list(TASKS) == ["transcribe", "describe", "emotion"]
     model = ASRModel.from_pretrained(whisper_course.checkpoint)
     waveform = np.random.default_rng(0).normal(0, 0.1, 16_000).astype(np.float32)
+    with pytest.raises(PromptError, match="trained to transcribe, not to 'emotion'"):
+        model.generate([waveform], task="emotion")
+    model.config = replace(model.config, tasks=tuple(TASKS))
     for task in TASKS:
         assert len(model.generate([waveform], task=task, max_new_tokens=2)) == 1
     assert len(model.generate(prompt="What is two plus two?", max_new_tokens=2)) == 1

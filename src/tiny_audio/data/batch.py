@@ -17,10 +17,21 @@ from tiny_audio.data.manifest import Utterance
 from tiny_audio.data.recordings import load_waveform
 from tiny_audio.data.step_plan import round_up
 from tiny_audio.errors import AudioError
+from tiny_audio.text.prompts import task_text
 from tiny_audio.types import Seconds, Waveform
 
 _ROUNDING: Seconds = 0.02
 """By which a recording may be shorter than its manifest says, for decoders and rounded numbers: one encoder frame."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """What is asked about an utterance where it is not the transcript."""
+
+    user: str
+    """The user's text."""
+    answer: tuple[int, ...]
+    """Token ids of the right answer."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +42,7 @@ class CachedExample:
     utterance: CachedUtterance
     labels: tuple[int, ...]
     """Token ids of the transcript."""
+    question: Question | None = None
 
     @property
     def num_frames(self) -> int:
@@ -67,6 +79,7 @@ class RecordedExample:
     speed_limits: tuple[float, float] = NO_LIMITS
     """Slower would not fit the encoder, faster would leave fewer frames than CTC needs."""
     variation: Variation | None = None
+    question: Question | None = None
 
     def varied(self, variation: Variation) -> "RecordedExample":
         """The same words as another recording."""
@@ -101,6 +114,11 @@ class RecordedExample:
 TrainingExample = CachedExample | RecordedExample
 
 
+def answer_of(example: TrainingExample) -> tuple[int, ...]:
+    """What the language model is to write: the answer to the question, or the transcript."""
+    return example.labels if example.question is None else example.question.answer
+
+
 @dataclass(frozen=True, kw_only=True)
 class Batch:
     """Padded encoder features (or else waveforms) and the labels of each row."""
@@ -117,6 +135,23 @@ class Batch:
     """Seconds of audio in all rows, without padding."""
     waveforms: tuple[Waveform, ...] = ()
     """Where the encoder is trained: its input, 16 kHz, instead of its output."""
+    questions: tuple[Question | None, ...] = ()
+    """What is asked about each row; None, and no question at all: its transcript."""
+
+    @property
+    def answers(self) -> list[list[int]]:
+        """What the language model is to write about each row."""
+        rows = zip(self.labels, self.questions or [None] * len(self.labels), strict=True)
+        return [labels if question is None else list(question.answer) for labels, question in rows]
+
+    @property
+    def users(self) -> list[str]:
+        """What the user says in each row."""
+        transcribe = task_text("transcribe")
+        return [
+            transcribe if question is None else question.user
+            for question in self.questions or [None] * len(self.labels)
+        ]
 
     def halves(self) -> "tuple[Batch, Batch]":
         """The first rows and the rest, padded as before; for a batch of two rows or more that does not fit memory."""
@@ -133,6 +168,7 @@ class Batch:
             ids=self.ids[rows],
             duration=self.duration * float(self.lengths_B[rows].sum() / self.lengths_B.sum()),
             waveforms=self.waveforms[rows],
+            questions=self.questions[rows],
         )
 
 
@@ -158,4 +194,5 @@ def collate(examples: Sequence[TrainingExample], *, pad_to_frames: int = 1) -> B
         ids=[example.utterance.id for example in examples],
         duration=sum(example.utterance.duration for example in examples),
         waveforms=tuple(example.load() for example in examples if isinstance(example, RecordedExample)),
+        questions=tuple(example.question for example in examples),
     )

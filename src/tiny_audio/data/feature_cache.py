@@ -52,6 +52,10 @@ class CachedUtterance:
     text: str
     speaker: str = ""
     file: str = _FIRST_VERSION_FILE
+    task: str = ""
+    """What is asked about it; empty for a transcript."""
+    response: str = ""
+    """The right answer to that."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,7 +125,17 @@ class FeatureCacheWriter:
             self._open(last.file, last.first_frame + last.num_frames)
             self._seal_if_full()
 
-    def add(self, features_TD: NDArray[np.float16], *, id: str, duration: Seconds, text: str, speaker: str) -> None:
+    def add(
+        self,
+        features_TD: NDArray[np.float16],
+        *,
+        id: str,
+        duration: Seconds,
+        text: str,
+        speaker: str,
+        task: str = "",
+        response: str = "",
+    ) -> None:
         """Store one utterance."""
         assert features_TD.dtype == np.float16
         assert features_TD.shape[1] == self._dim
@@ -141,6 +155,8 @@ class FeatureCacheWriter:
             text=text,
             speaker=speaker,
             file=self._name,
+            task=task,
+            response=response,
         )
         self._write_line(asdict(utterance))
         self.done.add(id)

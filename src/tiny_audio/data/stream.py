@@ -13,7 +13,7 @@ import numpy as np
 from torch.utils.data import DataLoader, Dataset
 
 from tiny_audio.data.augment import AugmentConfig
-from tiny_audio.data.batch import Batch, RecordedExample, TrainingExample, Variation, collate
+from tiny_audio.data.batch import Batch, RecordedExample, TrainingExample, Variation, answer_of, collate
 from tiny_audio.data.mixing import draw_epoch
 from tiny_audio.data.step_plan import EpochPlan, cut_batches, cut_steps, deal, padding_share
 from tiny_audio.errors import ConfigError, TinyAudioError
@@ -47,6 +47,8 @@ class Step:
     """Of all rows."""
     duration: Seconds
     """Seconds of audio in all rows."""
+    answers: tuple[tuple[int, ...], ...] | None = None
+    """What the language model is to write about all rows, where it is not the labels everywhere."""
 
     @property
     def num_rows(self) -> int:
@@ -57,6 +59,11 @@ class Step:
     def num_labels(self) -> int:
         """Labels of all rows."""
         return sum(map(len, self.labels))
+
+    @property
+    def num_answer_labels(self) -> int:
+        """Tokens that the language model is to write about all rows, without the ends."""
+        return sum(map(len, self.labels if self.answers is None else self.answers))
 
 
 class StepStream:
@@ -130,6 +137,7 @@ class StepStream:
             ids=tuple(example.utterance.id for example in examples),
             labels=tuple(example.labels for example in examples),
             duration=sum(example.utterance.duration for example in examples),
+            answers=tuple(answer_of(example) for example in examples),
         )
 
     def micro_batches(self, index: int, *, rank: int = 0, world_size: int = 1, max_frames: int = 0) -> list[Batch]:

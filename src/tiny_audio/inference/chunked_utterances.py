@@ -26,7 +26,7 @@ def chunk_utterance(utterance: Utterance, words: Sequence[Word], *, max_duration
         words: its text with times from its own start on, in order (`forced_alignment.align_text`).
         max_duration: of a part.
     """
-    parts = []
+    parts: list[Utterance] = []
     first = 0
     while first < len(words):
         last = _last_word(words, first, max_duration)

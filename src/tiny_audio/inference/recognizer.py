@@ -38,7 +38,7 @@ from tiny_audio.models.llm import open_llm_file
 from tiny_audio.models.posteriors import FramePosteriors, embed_frames, frame_posteriors
 from tiny_audio.models.projectors.aligned import Projected
 from tiny_audio.models.speculative import Decoded, DraftedPrompt, decode
-from tiny_audio.models.speech_llm import SpeechLLM
+from tiny_audio.models.speech_llm import SpeechLLM, Turn
 from tiny_audio.models.splice import splice_audio
 from tiny_audio.models.words import Word
 from tiny_audio.text.prompts import (
@@ -48,6 +48,7 @@ from tiny_audio.text.prompts import (
     encode_prompt,
     encode_transcript,
     end_token_id,
+    task_text,
 )
 from tiny_audio.types import Waveform
 
@@ -56,6 +57,8 @@ DType = Literal["auto", "float32", "bfloat16", "int8"]
 DTYPES: tuple[DType, ...] = get_args(DType)
 _MAX_HOTWORDS = 3
 """That one utterance may take up beyond those it was heard with."""
+_MAX_ANSWER_TOKENS = 64
+"""Of an answer that is not a transcript."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,14 +134,20 @@ def _return_free_memory() -> None:
 
 
 class _Prompt:
-    """The `transcribe` prompt as embeddings, without the language model behind it."""
+    """The prompt of a task as embeddings, without the language model behind it."""
 
     def __init__(
-        self, prompt: PromptConfig, tokenizer: Tokenizer, table_VE: Tensor, speech_llm: SpeechLLM | None
+        self,
+        prompt: PromptConfig,
+        tokenizer: Tokenizer,
+        table_VE: Tensor,
+        speech_llm: SpeechLLM | None,
+        *,
+        task: str = "transcribe",
     ) -> None:
         self.end_id = end_token_id(tokenizer, prompt)
         self.end_ids = frozenset(speech_llm.end_ids if speech_llm is not None else {self.end_id})
-        self._before, self._after = encode_prompt(tokenizer, prompt)
+        self._before, self._after = encode_prompt(tokenizer, prompt, task_text(task))
         self._table_VE = table_VE
 
     def embed(self, audio_AE: Tensor) -> Tensor:
@@ -275,9 +284,45 @@ class Recognizer:
             waveforms: the audio.
             hotwords: words that are likely to be said; they are found where the sound allows it.
         """
-        assert self.encoder is not None, "this model was built without its encoder"
         if hotwords and not (self._has_llm and self.config.projector.aligned):
             raise ConfigError(["hotwords need CTC and a language model; use mode accurate and an aligned checkpoint"])
+        return self._understand(self._hear_waveforms(waveforms), waveforms, hotwords)
+
+    @torch.inference_mode()
+    def answer_waveforms(self, waveforms: Sequence[Waveform], task: str) -> list[str]:
+        """What the language model writes, greedily, about 16 kHz waveforms of 0.1 to 30 s each.
+
+        Args:
+            waveforms: the audio.
+            task: a name of `text.prompts.TASKS` that the model has been trained for.
+
+        Raises:
+            UnknownNameError: there is no such task.
+            PromptError: the model has not been trained for it.
+            ConfigError: there is no language model in this mode.
+        """
+        self.config.check_task(task)
+        if not self._has_llm:
+            raise ConfigError([f"'{task}' needs the language model; use mode accurate"])
+        heard = [self._embedded(one) for one in self._hear_waveforms(waveforms)]
+        embeds = [one.embeds_AE for one in heard if one.embeds_AE is not None]
+        if self.runner is None:
+            assert self.speech_llm is not None
+            answers = self.speech_llm.generate(
+                [Turn(audio_AE, task_text(task)) for audio_AE in embeds], max_tokens=_MAX_ANSWER_TOKENS
+            )
+        else:
+            prompt = _Prompt(self.config.prompt, self.tokenizer, self.table_VE, self.speech_llm, task=task)
+            rows = [
+                DraftedPrompt(embeds_LE=prompt.embed(audio_AE), drafts=[], max_tokens=_MAX_ANSWER_TOKENS)
+                for audio_AE in embeds
+            ]
+            decoded = decode(self.runner, rows, end_id=prompt.end_id, end_ids=prompt.end_ids)
+            answers = [one.token_ids for one in decoded]
+        return [decode_transcript(self.tokenizer, token_ids) for token_ids in answers]
+
+    def _hear_waveforms(self, waveforms: Sequence[Waveform]) -> list[_Heard]:
+        assert self.encoder is not None, "this model was built without its encoder"
         # On a CPU a batch is no faster than its rows, and a row alone has the same last bit whatever stands beside it:
         # 8-bit rounding would make a difference of it.
         size = 1 if self.table_VE.device.type == "cpu" else len(waveforms)
@@ -286,7 +331,18 @@ class Recognizer:
             features, feature_lengths_B = self.encoder.features(waveforms[first : first + size])
             output = self.encoder(features.to(self.table_VE.device), feature_lengths_B.to(self.table_VE.device))
             heard += self._hear(output.last_hidden_state, output.lengths)
-        return self._understand(heard, waveforms, hotwords)
+        return heard
+
+    def _embedded(self, one: _Heard) -> _Heard:
+        """With what the language model reads, also where the CTC heard no words."""
+        if one.embeds_AE is not None:
+            return one
+        assert one.projected is not None
+        assert one.posteriors is not None
+        hidden_AE, _, residual_AE = (output[0] for output in one.projected)
+        threshold = self.config.decoding.blank_threshold
+        embeds_AE = embed_frames(hidden_AE, residual_AE, one.posteriors, self.table_VE, blank_threshold=threshold)
+        return replace(one, embeds_AE=embeds_AE)
 
     @torch.inference_mode()
     def transcribe_features(

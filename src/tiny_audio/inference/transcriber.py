@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
 from tiny_audio.audio.io import MIN_DURATION, Channel, open_audio
 from tiny_audio.audio.timebase import SAMPLE_RATE, samples_to_seconds, seconds_to_samples
 from tiny_audio.audio.vad import Detector, VadOptions
-from tiny_audio.errors import AudioError, ConfigError, UnitsError, UnknownNameError
+from tiny_audio.errors import AnswerError, AudioError, ConfigError, PromptError, UnitsError, UnknownNameError
 from tiny_audio.inference.batching import run_in_batches
 from tiny_audio.inference.longform import Chunk, cut_into_chunks, load_detector
 from tiny_audio.inference.results import Segment, Transcript, join_segments
@@ -236,6 +236,21 @@ class Transcriber:
             return _segment(id, chunk, None)
         (hypothesis,) = _hear(self.model, [chunk.waveform], hotwords=hotwords or self.hotwords)
         return _segment(id, chunk, hypothesis)
+
+    def respond_batch(self, waveforms: Sequence[Waveform], task: str) -> list[str]:
+        """What the language model answers about each 16 kHz waveform of 0.1 to 30 s, such as `describe`.
+
+        Raises:
+            AnswerError: the model has not been trained for that task, or has no language model.
+            UnknownNameError: there is no such task.
+        """
+        answer = getattr(self.model, "answer_waveforms", None)
+        if answer is None:
+            raise AnswerError(f"{self.name} can only transcribe; it is asked to '{task}'")
+        try:
+            return list(answer(waveforms, task))
+        except (PromptError, ConfigError) as error:
+            raise AnswerError(str(error)) from error
 
     def new_detector(self) -> Detector:
         """A voice activity detector for one signal."""

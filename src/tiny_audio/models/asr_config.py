@@ -6,8 +6,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from tiny_audio.errors import CheckpointError
-from tiny_audio.text.prompts import PromptConfig
+from tiny_audio.errors import CheckpointError, PromptError
+from tiny_audio.text.prompts import PromptConfig, task_text
 
 FORMAT_VERSION = 2
 
@@ -112,6 +112,8 @@ class ASRConfig:
     encoder_dim: int = 512
     llm_dim: int = 576
     vocab_size: int = 49_152
+    tasks: tuple[str, ...] = ("transcribe",)
+    """What the language model has been trained to do (names of `text.prompts.TASKS`); training adds to it."""
     draft_only: bool = False
     """Aligned by CTC and nothing more: the text is the CTC draft and no language model is loaded."""
     format_version: int = FORMAT_VERSION
@@ -120,6 +122,20 @@ class ASRConfig:
     def audio_downsample_rate(self) -> int:
         """Encoder frames an audio token stands for."""
         return self.projector.stack_factor
+
+    def check_task(self, task: str) -> None:
+        """Refuse what the model has not been trained to do.
+
+        Raises:
+            UnknownNameError: there is no such task.
+            PromptError: there is, but this model would only guess.
+        """
+        task_text(task)
+        if task not in self.tasks:
+            raise PromptError(
+                f"this model was trained to {', '.join(self.tasks)}, not to '{task}'; expected one of these, or a model"
+                f" that `correct` has trained on utterances with task '{task}' and their response"
+            )
 
     @classmethod
     def from_pretrained(cls, name: str | Path = "tiny-audio-base", *, trust_remote_code: bool = False) -> "ASRConfig":

@@ -114,13 +114,13 @@ class ASRModel(nn.Module):
         Args:
             audio: as for `encode`; None: the plain language model answers `prompt`.
             sampling_rate: of the audio, in Hz.
-            task: `transcribe`, `describe` or `emotion`; a model can only do what it was trained for.
+            task: `transcribe`, `describe` or `emotion`, of which a model does what `config.tasks` says.
             prompt: a question of your own in place of the task.
             max_new_tokens: for each answer.
 
         Raises:
             UnknownNameError: no such task.
-            PromptError: neither audio nor a prompt.
+            PromptError: neither audio nor a prompt, or a task that the model was not trained for.
         """
         if self.speech_llm is None:
             raise CheckpointError("this checkpoint has no language model yet; expected one that `correct` has trained")
@@ -129,6 +129,8 @@ class ASRModel(nn.Module):
                 raise PromptError("there is neither audio nor a prompt; expected at least one of them")
             turns = [Turn(user=prompt)]
         else:
+            if prompt is None:
+                self.config.check_task(task)
             user = task_text(task) if prompt is None else question_text(prompt)
             encoder_BTD, lengths_B = self._encode(audio, sampling_rate)
             projected = self.projector(encoder_BTD, lengths_B)

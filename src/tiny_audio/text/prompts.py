@@ -21,7 +21,7 @@ TASKS = {
     "describe": f"Describe everything that can be heard: {AUDIO_TOKEN}",
     "emotion": f"Name the emotion of the speaker: {AUDIO_TOKEN}",
 }
-"""What the user says for each task. The shipped model is trained on `transcribe` alone."""
+"""What the user says for each task. What a checkpoint was trained for, its configuration says."""
 
 
 class Tokenizer(Protocol):

@@ -35,6 +35,10 @@ class DistillObjective(SpeechLLMObjective):
         super().__init__(model, mask=mask, ctc_weight=0.0, dtype=dtype)
         self.config = config
 
+    def teach(self, task: str) -> str | None:
+        """None: the teacher reads the transcript, and knows nothing else about the sound."""
+        return None
+
     def _answer_loss(
         self, speech_llm: SpeechLLM, embeds: Sequence[Tensor], batch: Batch, step: Step
     ) -> tuple[Tensor, dict[str, float]]:

@@ -14,7 +14,7 @@ import torch
 
 from tiny_audio import atomic
 from tiny_audio.audio.timebase import samples_to_seconds, seconds_to_samples
-from tiny_audio.data.batch import Batch, CachedExample, RecordedExample, TrainingExample, collate
+from tiny_audio.data.batch import Batch, CachedExample, Question, RecordedExample, TrainingExample, collate
 from tiny_audio.data.feature_cache import CachedUtterance, FeatureCache
 from tiny_audio.data.manifest import Utterance
 from tiny_audio.data.mixing import split_weight
@@ -187,25 +187,37 @@ def _examples(
     def labels(text: str) -> tuple[int, ...]:
         return objective.labels(text) if labelled else ()
 
+    def question(item: Item) -> Question | None:
+        user = objective.teach(item.task) if _has_task(item) else None
+        return None if user is None else Question(user=user, answer=objective.labels(item.response))
+
     config = objective.encoder
     if isinstance(config, EncoderConfig) and Path(source).is_dir():
         cache = _open_cache(Path(source), config)
-        known = _short_enough(cache, data.max_duration or math.inf, data, dropped)
-        return [CachedExample(cache=cache, utterance=one, labels=labels(one.text)) for one in known]
+        known = _teachable(cache, objective, dropped, labelled=labelled)
+        known = _short_enough(known, data.max_duration or math.inf, data, dropped)
+        return [
+            CachedExample(cache=cache, utterance=one, labels=labels(one.text), question=question(one)) for one in known
+        ]
     encoder = build_encoder(config) if isinstance(config, EncoderConfig) else config
     limit = samples_to_seconds(encoder.max_samples) if encoder.max_samples is not None else math.inf
-    utterances = _short_enough(read_source(source), min(data.max_duration or math.inf, limit), data, dropped)
+    utterances = _teachable(read_source(source), objective, dropped, labelled=labelled)
+    utterances = _short_enough(utterances, min(data.max_duration or math.inf, limit), data, dropped)
     if isinstance(config, Encoder):
-        return _recorded(utterances, [labels(one.text) for one in utterances], objective, encoder, limit)
+        all_labels = [labels(one.text) for one in utterances]
+        recorded = _recorded(utterances, all_labels, objective, encoder, limit)
+        return [replace(one, question=question(one.utterance)) for one in recorded]
     cache, skipped = _encode(source, utterances, run_folder, config, encoder)
     by_id = {one.id: one for one in utterances}
     dropped += [_dropped(by_id[id], reason) for id, reason in skipped.items()]
     # The manifest decides: its texts may have been corrected since, and some of its utterances left out.
-    return [
-        CachedExample(cache=cache, utterance=replace(one, text=by_id[one.id].text), labels=labels(by_id[one.id].text))
-        for one in cache
-        if one.id in by_id
-    ]
+    examples: list[TrainingExample] = []
+    for one in cache:
+        if (given := by_id.get(one.id)) is not None:
+            utterance = replace(one, text=given.text, task=given.task, response=given.response)
+            asked = question(given)
+            examples.append(CachedExample(cache=cache, utterance=utterance, labels=labels(given.text), question=asked))
+    return examples
 
 
 def _recorded(
@@ -214,7 +226,7 @@ def _recorded(
     objective: Objective,
     encoder: Encoder,
     limit: Seconds,
-) -> list[TrainingExample]:
+) -> list[RecordedExample]:
     """Recordings, each with the speeds at which it still fits the encoder and leaves CTC enough frames."""
     num_samples = torch.tensor([seconds_to_samples(one.duration) for one in utterances], dtype=torch.long)
     num_frames = encoder.output_lengths(num_samples).tolist() if utterances else []
@@ -233,6 +245,22 @@ def _recorded(
         )
         for one, frames, row in zip(utterances, num_frames, labels, strict=True)
     ]
+
+
+def _has_task(item: Utterance | CachedUtterance) -> bool:
+    """Whether something else than its transcript is asked about it."""
+    return item.task not in ("", "transcribe")
+
+
+def _teachable(items: Iterable[Item], objective: Objective, dropped: list[Dropped], *, labelled: bool) -> list[Item]:
+    """Those whose task this training teaches; to validate, those that are to be transcribed."""
+    kept = []
+    for item in items:
+        if not _has_task(item) or (labelled and objective.teach(item.task) is not None):
+            kept.append(item)
+        elif labelled:
+            dropped.append(_dropped(item, f"asks for '{item.task}', and this training teaches transcripts alone"))
+    return kept
 
 
 def _short_enough(items: Iterable[Item], limit: Seconds, data: DataConfig, dropped: list[Dropped]) -> list[Item]:

@@ -111,6 +111,8 @@ def cache_features(
                         duration=samples_to_seconds(len(waveform)),
                         text=job.utterance.text,
                         speaker=job.utterance.speaker,
+                        task=job.utterance.task,
+                        response=job.utterance.response,
                     )
                 heard += sum(job.utterance.duration for job, _ in batch)
                 progress.update(round(heard) - progress.n)

@@ -44,6 +44,14 @@ class Objective(nn.Module, ABC):
     def labels(self, text: str) -> tuple[int, ...]:
         """What a transcript is learnt as."""
 
+    def teach(self, task: str) -> str | None:
+        """What the user says for a task that this training teaches from now on; None: it teaches transcripts alone.
+
+        Raises:
+            UnknownNameError: there is no such task.
+        """
+        return None
+
     @abstractmethod
     def ctc_frames(self, num_frames: int) -> int | None:
         """CTC frames for that many encoder frames; None where there is no CTC to have enough of them."""

@@ -4,13 +4,14 @@ Shapes: B batch, T encoder frames, D encoder width, A audio tokens, E LLM width,
 """
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from tiny_audio.data.batch import Batch
+from tiny_audio.data.batch import Batch, Question
 from tiny_audio.data.stream import Step
 from tiny_audio.inference.recognizer import Hypothesis, Recognizer
 from tiny_audio.models.asr_config import EncoderConfig
@@ -20,7 +21,7 @@ from tiny_audio.models.ctc import ctc_loss
 from tiny_audio.models.encoders.encoder import Encoder
 from tiny_audio.models.projectors.aligned import Projected
 from tiny_audio.models.speech_llm import SpeechLLM
-from tiny_audio.text.prompts import encode_transcript
+from tiny_audio.text.prompts import encode_transcript, task_text
 from tiny_audio.training.config import MaskConfig, TrainConfig
 from tiny_audio.training.objective import Objective, StepOutput, row_generators
 from tiny_audio.training.precision import compute_dtype
@@ -61,7 +62,7 @@ class SpeechLLMObjective(Objective):
         loss = torch.zeros((), device=self.device)
         metrics: dict[str, float] = {}
         if isinstance(projected, Projected):
-            ctc = self._ctc(projected, lengths_B, batch.labels, step)
+            ctc = self._ctc(projected, lengths_B, batch, step)
             loss = loss + self.ctc_weight * ctc
             metrics["ctc_loss"] = ctc.item()
         if self.model.speech_llm is not None:
@@ -81,7 +82,8 @@ class SpeechLLMObjective(Objective):
         self, speech_llm: SpeechLLM, embeds: Sequence[Tensor], batch: Batch, step: Step
     ) -> tuple[Tensor, dict[str, float]]:
         """Its share of what the language model learns from, and how that is logged."""
-        loss = speech_llm.loss(embeds, batch.labels, divisor=step.num_labels + step.num_rows)
+        divisor = step.num_answer_labels + step.num_rows
+        loss = speech_llm.loss(embeds, batch.answers, batch.users, divisor=divisor)
         return loss, {"llm_loss": loss.item()}
 
     @property
@@ -92,6 +94,15 @@ class SpeechLLMObjective(Objective):
     def labels(self, text: str) -> tuple[int, ...]:
         """Tokens of the language model."""
         return tuple(encode_transcript(self.model.tokenizer, text)) if text.strip() else ()
+
+    def teach(self, task: str) -> str | None:
+        """The task's text, where there is a language model to answer."""
+        if self.model.speech_llm is None:
+            return None
+        user = task_text(task)
+        if task not in self.model.config.tasks:
+            self.model.config = replace(self.model.config, tasks=(*self.model.config.tasks, task))
+        return user
 
     def ctc_frames(self, num_frames: int) -> int | None:
         """Audio tokens of an aligned projector."""
@@ -106,8 +117,20 @@ class SpeechLLMObjective(Objective):
         features, feature_lengths_B = encoder.features(batch.waveforms)
         return encoder(features.to(self.device), feature_lengths_B.to(self.device))
 
-    def _ctc(self, projected: Projected, lengths_B: Tensor, labels: Sequence[Sequence[int]], step: Step) -> Tensor:
-        """Its share of the step's CTC loss a label; the vocabulary drawn is that of the step."""
+    def _ctc(self, projected: Projected, lengths_B: Tensor, batch: Batch, step: Step) -> Tensor:
+        """Its share of the step's CTC loss a label; the vocabulary drawn is that of the step.
+
+        An utterance with a question and without a text says nothing about what is said in it.
+        """
+        labels: Sequence[Sequence[int]] = batch.labels
+        has_text_B = [bool(row) or question is None for row, question in zip(labels, _questions(batch), strict=True)]
+        if not all(has_text_B):
+            labels = [row for row, has_text in zip(labels, has_text_B, strict=True) if has_text]
+            if not labels:
+                return projected.hidden_BAE.sum() * 0.0
+            chosen_B = torch.tensor(has_text_B, device=projected.hidden_BAE.device)
+            projected = Projected(*(output[chosen_B] for output in projected))
+            lengths_B = lengths_B[chosen_B.to(lengths_B.device)]
         sample = None
         if self.sampler is not None:
             sample = self.sampler.draw(step.labels, torch.Generator().manual_seed(step.seed))
@@ -162,6 +185,10 @@ class SpeechLLMObjective(Objective):
     def is_main(self, name: str) -> bool:
         """The projector learns at the main rate."""
         return name.startswith("model.projector.")
+
+
+def _questions(batch: Batch) -> Sequence[Question | None]:
+    return batch.questions or [None] * len(batch.labels)
 
 
 def mask_frames(
