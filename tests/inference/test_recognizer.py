@@ -18,6 +18,7 @@ from tiny_models import TINY_CONFIG, tiny_asr_model
 DTYPES = [
     "float32",
     "bfloat16",
+    "float16",
     pytest.param("int8", marks=pytest.mark.skipif(not int8.is_supported(), reason="no 8-bit products")),
 ]
 

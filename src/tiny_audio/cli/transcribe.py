@@ -22,7 +22,7 @@ HELP = "turn speech in audio files into text"
 MODEL_FAILED = 3
 """Exit code: the model could not be loaded, so nothing could be done."""
 MODES = ("accurate", "fast", "whisper")
-DTYPES = ("auto", "float32", "bfloat16", "int8")
+DTYPES = ("auto", "float32", "bfloat16", "float16", "int8")
 CHANNELS = ("mix", "left", "right")
 _JOINABLE = ("txt", "json", "jsonl")  # several of them one after the other make sense
 

@@ -53,7 +53,7 @@ from tiny_audio.text.prompts import (
 from tiny_audio.types import Waveform
 
 Mode = Literal["accurate", "fast"]
-DType = Literal["auto", "float32", "bfloat16", "int8"]
+DType = Literal["auto", "float32", "bfloat16", "float16", "int8"]
 DTYPES: tuple[DType, ...] = get_args(DType)
 _MAX_HOTWORDS = 3
 """That one utterance may take up beyond those it was heard with."""
@@ -230,6 +230,7 @@ class Recognizer:
         self.table_VE = model.table_VE
         self.projector = model.projector
         product_dtype = resolve_dtype(dtype, self.table_VE.device)
+        self._half = product_dtype if product_dtype in (torch.bfloat16, torch.float16) else None
         self.encoder = model.encoder
         if self.encoder is not None and product_dtype == torch.int8:
             self.encoder = copy.deepcopy(self.encoder)
@@ -329,8 +330,10 @@ class Recognizer:
         heard: list[_Heard] = []
         for first in range(0, len(waveforms), size):
             features, feature_lengths_B = self.encoder.features(waveforms[first : first + size])
-            output = self.encoder(features.to(self.table_VE.device), feature_lengths_B.to(self.table_VE.device))
-            heard += self._hear(output.last_hidden_state, output.lengths)
+            device = self.table_VE.device
+            with torch.autocast(device.type, dtype=self._half, enabled=self._half is not None):
+                output = self.encoder(features.to(device), feature_lengths_B.to(device))
+            heard += self._hear(output.last_hidden_state.float(), output.lengths)
         return heard
 
     def _embedded(self, one: _Heard) -> _Heard:
