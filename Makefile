@@ -31,7 +31,7 @@ layers: setup
 
 # One thread each: processes that share cores with several threads wait for one another.
 unit: setup
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal
 
 docs: setup
 	@[ -x $(BIN)/mkdocs ] || $(BIN)/python -m pip install -qq -c constraints.txt -e '.[docs]' >&2
