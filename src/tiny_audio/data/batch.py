@@ -139,19 +139,20 @@ class Batch:
     """What is asked about each row; None, and no question at all: its transcript."""
 
     @property
+    def asked(self) -> Sequence[Question | None]:
+        """`questions`, one for each row."""
+        return self.questions or [None] * len(self.labels)
+
+    @property
     def answers(self) -> list[list[int]]:
         """What the language model is to write about each row."""
-        rows = zip(self.labels, self.questions or [None] * len(self.labels), strict=True)
+        rows = zip(self.labels, self.asked, strict=True)
         return [labels if question is None else list(question.answer) for labels, question in rows]
 
     @property
     def users(self) -> list[str]:
         """What the user says in each row."""
-        transcribe = task_text("transcribe")
-        return [
-            transcribe if question is None else question.user
-            for question in self.questions or [None] * len(self.labels)
-        ]
+        return [task_text("transcribe") if question is None else question.user for question in self.asked]
 
     def halves(self) -> "tuple[Batch, Batch]":
         """The first rows and the rest, padded as before; for a batch of two rows or more that does not fit memory."""

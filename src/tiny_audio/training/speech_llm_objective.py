@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tiny_audio.data.batch import Batch, Question
+from tiny_audio.data.batch import Batch
 from tiny_audio.data.stream import Step
 from tiny_audio.inference.recognizer import Hypothesis, Recognizer
 from tiny_audio.models.asr_config import EncoderConfig
@@ -123,7 +123,7 @@ class SpeechLLMObjective(Objective):
         An utterance with a question and without a text says nothing about what is said in it.
         """
         labels: Sequence[Sequence[int]] = batch.labels
-        has_text_B = [bool(row) or question is None for row, question in zip(labels, _questions(batch), strict=True)]
+        has_text_B = [bool(row) or question is None for row, question in zip(labels, batch.asked, strict=True)]
         if not all(has_text_B):
             labels = [row for row, has_text in zip(labels, has_text_B, strict=True) if has_text]
             if not labels:
@@ -185,10 +185,6 @@ class SpeechLLMObjective(Objective):
     def is_main(self, name: str) -> bool:
         """The projector learns at the main rate."""
         return name.startswith("model.projector.")
-
-
-def _questions(batch: Batch) -> Sequence[Question | None]:
-    return batch.questions or [None] * len(batch.labels)
 
 
 def mask_frames(
