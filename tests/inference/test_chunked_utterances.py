@@ -103,3 +103,8 @@ def test_the_command_cuts_what_is_long_and_lists_what_it_leaves_out(
     assert [one.id for one in read_manifest(output)] == ["short"]
     assert "below 1" in output.with_suffix(".dropped.jsonl").read_text()
     assert main([*command, "-o", str(output), "--max-duration", "0"]) == 2
+
+    lines = (corpus / "all.jsonl").read_text().splitlines(keepends=True)
+    (corpus / "all.jsonl").write_text("".join(line for line in lines if '"wrong"' not in line))
+    assert main([*command, "-o", str(output), "--max-duration", "20", "--min-confidence", "1"]) == 0
+    assert all("below 1" in one.extra["dropped"] for one in read_manifest(output.with_suffix(".dropped.jsonl")))

@@ -34,7 +34,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write the manifest; what is left out goes to `OUTPUT.dropped.jsonl` with the reason, and is exit code 1."""
+    """Write the manifest; what is left out goes to `OUTPUT.dropped.jsonl` with the reason.
+
+    The exit code is 1 where a recording could not be cut, and 0 where only `--min-confidence` left something out.
+    """
     if args.max_duration < 1 or not 0 <= args.min_confidence <= 1:
         problem = f"found --max-duration {args.max_duration:g} and --min-confidence {args.min_confidence:g}"
         print(f"tiny-audio data chunk: error: {problem}; expected 1 or more, and a share from 0 to 1", file=sys.stderr)
@@ -55,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
     ctc = load_ctc(args.model)
     kept: list[Utterance] = []
     dropped: list[Utterance] = []
-    num_long = 0
+    num_long = num_failed = 0
     for utterance in tqdm(utterances, unit="utt", file=sys.stderr, disable=not sys.stderr.isatty()):
         if utterance.duration <= args.max_duration:
             kept.append(utterance)
@@ -64,12 +67,15 @@ def run(args: argparse.Namespace) -> int:
         try:
             words = align_text(ctc, load_waveform(utterance), utterance.text)
         except TinyAudioError as error:
+            num_failed += 1
             dropped.append(_with_reason(utterance, str(error)))
             continue
         if not words:
+            num_failed += 1
             dropped.append(_with_reason(utterance, "no text"))
         for part in chunk_utterance(utterance, words, max_duration=args.max_duration):
             if part.duration > args.max_duration:
+                num_failed += 1
                 dropped.append(_with_reason(part, f"a word of {part.duration:.1f} s: not the text of this recording?"))
             elif (confidence := part.extra["confidence"]) < args.min_confidence:
                 dropped.append(_with_reason(part, f"confidence {confidence:.2f} below {args.min_confidence:g}"))
@@ -85,7 +91,7 @@ def run(args: argparse.Namespace) -> int:
         message += f"; {len(dropped)} ({minutes:.1f} min) left out in {dropped_path}"
     print(message, file=sys.stderr)
     print(args.output)
-    return 1 if dropped else 0
+    return 1 if num_failed else 0
 
 
 def _with_reason(utterance: "Utterance", reason: str) -> "Utterance":

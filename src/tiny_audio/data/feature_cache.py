@@ -55,7 +55,7 @@ class CachedUtterance:
     task: str = ""
     """What is asked about it; empty for a transcript."""
     response: str = ""
-    """The right answer to that."""
+    """The right answer to that, where it is not the text."""
 
 
 @dataclass(frozen=True, kw_only=True)

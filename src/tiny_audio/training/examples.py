@@ -189,7 +189,7 @@ def _examples(
 
     def question(item: Item) -> Question | None:
         user = objective.teach(item.task) if _has_task(item) else None
-        return None if user is None else Question(user=user, answer=objective.labels(item.response))
+        return None if user is None else Question(user=user, answer=objective.labels(item.response or item.text))
 
     config = objective.encoder
     if isinstance(config, EncoderConfig) and Path(source).is_dir():
@@ -256,9 +256,15 @@ def _teachable(items: Iterable[Item], objective: Objective, dropped: list[Droppe
     """Those whose task this training teaches; to validate, those that are to be transcribed."""
     kept = []
     for item in items:
-        if not _has_task(item) or (labelled and objective.teach(item.task) is not None):
+        if not _has_task(item):
             kept.append(item)
-        elif labelled:
+        elif not labelled:
+            continue
+        elif not (item.response or item.text).strip():
+            dropped.append(_dropped(item, f"asks for '{item.task}' and has no response to learn"))
+        elif objective.teach(item.task) is not None:
+            kept.append(item)
+        else:
             dropped.append(_dropped(item, f"asks for '{item.task}', and this training teaches transcripts alone"))
     return kept
 
