@@ -118,7 +118,7 @@ def miniature_ctc(system: CTCSystem, texts: Sequence[str]) -> CTCModel:
 
 
 def _small(lora: LoRAConfig | None) -> LoRAConfig | None:
-    return lora and replace(lora, rank=2, alpha=4.0)
+    return lora and replace(lora, rank=2, alpha=4.0, first_block=min(lora.first_block, 1))
 
 
 def train_adapters(model: ASRModel) -> None:

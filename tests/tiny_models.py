@@ -67,7 +67,7 @@ def tiny_llm(tokenizer: PreTrainedTokenizerFast, family: str = "llama") -> Any:
 
 TINY_WHISPER = {
     "d_model": 64,
-    "encoder_layers": 1,
+    "encoder_layers": 2,
     "encoder_attention_heads": 1,
     "encoder_ffn_dim": 96,
     "max_source_positions": 1500,

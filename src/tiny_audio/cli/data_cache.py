@@ -65,7 +65,7 @@ def _fill(args: argparse.Namespace) -> int:
     from tiny_audio.data.manifest import read_manifest
     from tiny_audio.models.asr_config import ASRConfig
     from tiny_audio.models.encoders.aut import aut_preset
-    from tiny_audio.models.encoders.build import build_encoder, encoder_fingerprint
+    from tiny_audio.models.encoders.build import build_frozen_part, stored_meta
     from tiny_audio.recipes import build_recipe
     from tiny_audio.training.ctc_objective import log_mel_config
     from tiny_audio.training.feature_extraction import cache_features
@@ -78,9 +78,9 @@ def _fill(args: argparse.Namespace) -> int:
     config = model.encoder if isinstance(model, ASRConfig) else log_mel_config(aut_preset(model.preset))
     report = cache_features(
         utterances,
-        build_encoder(config),
+        build_frozen_part(config),
         args.output_dir,
-        meta={"encoder": config.source, "encoder_sha256": encoder_fingerprint(config)},
+        meta=stored_meta(config),
         copies=args.copies,
         augmented=args.augment,
         seed=args.seed,

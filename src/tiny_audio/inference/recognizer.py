@@ -194,7 +194,8 @@ def _runner_by_layers(
     runner = LlamaRunner(sizes, weight, dtype=dtype, table_VE=table_VE)
     if unused := sorted(adapters.keys() - used):
         raise CheckpointError(f"the checkpoint does not fit its configuration: unexpected {unused[0]}")
-    expected = len(config.llm.lora.targets) * 2 * sizes["num_hidden_layers"] if config.llm.lora else 0
+    lora = config.llm.lora
+    expected = len(lora.targets) * 2 * (sizes["num_hidden_layers"] - lora.first_block) if lora else 0
     if len(used) != expected:
         raise CheckpointError(
             f"the checkpoint does not fit its configuration: {len(used)} adapter tensors, expected {expected}"

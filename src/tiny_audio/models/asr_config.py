@@ -27,6 +27,9 @@ class LoRAConfig:
     dropout: float = 0.0
     targets: tuple[str, ...] = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
     """Last part of the module's name, inside the transformer blocks."""
+    first_block: int = 0
+    """Blocks before it are left alone. What they give can be stored, so that an encoder whose later blocks are adapted
+    is trained from a feature cache."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +48,16 @@ class EncoderConfig:
     pad_to_window: bool = False
     """Whisper only: pad every clip to 30 s, as it was trained. Slower, and never needed for what is trained here."""
     lora: LoRAConfig | None = None
+
+    @property
+    def stored_block(self) -> int | None:
+        """Block of which a feature cache holds the input; None: it holds what the encoder gives."""
+        return self.lora.first_block if self.lora is not None and self.lora.first_block else None
+
+    @property
+    def is_storable(self) -> bool:
+        """Whether training leaves anything alone whose output can be stored."""
+        return self.lora is None or self.lora.first_block > 0
 
     @property
     def frame_rate(self) -> float:

@@ -50,7 +50,14 @@ def build_llm(config: LLMConfig, *, dtype: torch.dtype = torch.float32) -> Any:
     llm.to(dtype).eval().requires_grad_(config.training == "full")
     if config.training == "lora":
         lora = config.lora or LoRAConfig()
-        add_lora(llm, rank=lora.rank, alpha=lora.alpha, dropout=lora.dropout, targets=lora.targets)
+        add_lora(
+            llm,
+            rank=lora.rank,
+            alpha=lora.alpha,
+            dropout=lora.dropout,
+            targets=lora.targets,
+            first_block=lora.first_block,
+        )
     return llm
 
 

@@ -68,6 +68,7 @@ def add_lora(
     alpha: float,
     dropout: float = 0.0,
     targets: Sequence[str] = LoRAConfig.targets,
+    first_block: int = 0,
 ) -> None:
     """Replace linear layers of the transformer blocks by their LoRA version, in place.
 
@@ -77,21 +78,24 @@ def add_lora(
         alpha: the product is multiplied by `alpha / rank`.
         dropout: of what the adapters read, in training.
         targets: last part of the names of the layers.
+        first_block: blocks before it are left alone.
 
     Raises:
         UnknownNameError: a target is the name of no layer; says which there are.
     """
-    for parent, name, layer in _targeted_layers(model, targets):
+    for parent, name, layer in _targeted_layers(model, targets, first_block):
         setattr(parent, name, LoRALinear(layer, rank=rank, alpha=alpha, dropout=dropout))
 
 
-def count_lora_parameters(model: nn.Module, *, rank: int, targets: Sequence[str] = LoRAConfig.targets) -> int:
+def count_lora_parameters(
+    model: nn.Module, *, rank: int, targets: Sequence[str] = LoRAConfig.targets, first_block: int = 0
+) -> int:
     """Parameters that `add_lora` would add: rank * (inputs + outputs) a layer.
 
     Raises:
         UnknownNameError: a target is the name of no layer.
     """
-    layers = _targeted_layers(model, targets)
+    layers = _targeted_layers(model, targets, first_block)
     return sum(rank * (layer.in_features + layer.out_features) for _, _, layer in layers)
 
 
@@ -133,12 +137,15 @@ def _lora_layers(model: nn.Module) -> list[LoRALinear]:
     return [module for module in model.modules() if isinstance(module, LoRALinear)]
 
 
-def _targeted_layers(model: nn.Module, targets: Sequence[str]) -> list[tuple[nn.Module, str, nn.Linear]]:
+def _targeted_layers(
+    model: nn.Module, targets: Sequence[str], first_block: int
+) -> list[tuple[nn.Module, str, nn.Linear]]:
     """Linear layers in numbered blocks (so not the output head), with their parents and names."""
     layers = [
         (parent, name, layer)
         for path, parent in model.named_modules()
-        if any(part.isdigit() for part in path.split("."))
+        for block in [next((int(part) for part in path.split(".") if part.isdigit()), -1)]
+        if block >= first_block
         for name, layer in parent.named_children()
         if isinstance(layer, nn.Linear)
     ]

@@ -2,14 +2,19 @@
 
 from dataclasses import replace
 
-from tiny_audio.models.asr_config import ASRConfig, LLMConfig, LoRAConfig
+from tiny_audio.models.asr_config import ASRConfig, EncoderConfig, LLMConfig, LoRAConfig
 from tiny_audio.recipes.recipe import Recipe
 from tiny_audio.training.config import OptimConfig, TrainConfig
+
+_ENCODER_LINEARS = ("q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2")
 
 
 def tiny_audio_base() -> Recipe:
     """CTC on the projector over the language model's vocabulary first, then adapters that correct its drafts."""
-    model = ASRConfig(llm=LLMConfig(training="lora", lora=LoRAConfig()))
+    # The last two blocks of the encoder were made for Whisper's own decoder; the four before them are stored.
+    adapters = LoRAConfig(rank=64, alpha=64.0, targets=_ENCODER_LINEARS, first_block=4)
+    encoder = EncoderConfig(lora=adapters)
+    model = ASRConfig(encoder=encoder, llm=LLMConfig(training="lora", lora=LoRAConfig(rank=8, alpha=16.0)))
     aligned = replace(model, llm=LLMConfig(), draft_only=True)
     return Recipe(
         name="tiny_audio_base",

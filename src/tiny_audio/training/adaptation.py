@@ -22,7 +22,7 @@ from tiny_audio.models.asr_config import ASRConfig
 from tiny_audio.models.averaging import average_checkpoints
 from tiny_audio.models.checkpoint import read_config
 from tiny_audio.models.ctc_model import is_ctc_checkpoint
-from tiny_audio.models.encoders.build import build_encoder, encoder_fingerprint
+from tiny_audio.models.encoders.build import build_frozen_part, stored_meta
 from tiny_audio.training.config import CTCSystem, DataConfig, MaskConfig, OptimConfig, TrainConfig
 from tiny_audio.training.feature_extraction import cache_features
 from tiny_audio.training.loop import train
@@ -122,7 +122,7 @@ def adapt(
     output_dir.mkdir(parents=True, exist_ok=True)
     stage = _stage(model)
     data = DataConfig(max_infeasible=1.0)  # of few recordings, one bad one is many; it is left out, counted and listed
-    if isinstance(stage.model, ASRConfig) and stage.model.encoder.lora is None:
+    if isinstance(stage.model, ASRConfig) and stage.model.encoder.is_storable:
         sources = [
             _cache(trained, stage.model, output_dir / "features" / "own", copies=config.copies, seed=config.seed),
             _cache(replayed, stage.model, output_dir / "features" / "replay", copies=1, seed=config.seed),
@@ -168,12 +168,8 @@ def _stage(model: str) -> TrainConfig:
 
 def _cache(part: Sequence[Utterance], config: ASRConfig, folder: Path, *, copies: int, seed: int) -> Path:
     """The recordings through the encoder, in several versions."""
-    meta: dict[str, object] = {
-        "encoder": config.encoder.source,
-        "encoder_sha256": encoder_fingerprint(config.encoder),
-        "utterances": [utterance.id for utterance in part],
-    }
-    encoder = build_encoder(config.encoder)
+    meta = {**stored_meta(config.encoder), "utterances": [utterance.id for utterance in part]}
+    encoder = build_frozen_part(config.encoder)
     report = cache_features(part, encoder, folder, meta=meta, copies=copies, augmented=True, seed=seed)
     for reason in report.skipped.values():
         logger.warning("skipped %s", reason)

@@ -24,7 +24,7 @@ from tiny_audio.errors import ConfigError
 from tiny_audio.models.asr_config import EncoderConfig
 from tiny_audio.models.ctc import frames_needed
 from tiny_audio.models.ctc_feasibility import FeasibilityReport
-from tiny_audio.models.encoders.build import build_encoder, encoder_fingerprint
+from tiny_audio.models.encoders.build import build_frozen_part, encoder_fingerprint, stored_meta
 from tiny_audio.models.encoders.encoder import Encoder
 from tiny_audio.training.config import DataConfig
 from tiny_audio.training.feature_extraction import cache_features
@@ -155,6 +155,14 @@ def _open_cache(path: Path, config: EncoderConfig) -> FeatureCache:
         raise ConfigError(
             [f"{path} was made with another encoder (SHA-256 {found}); expected {config.source} ({fingerprint})"]
         )
+    if (block := cache.meta.get("block")) != config.stored_block:
+        kinds = [
+            "the encoder's output" if one is None else f"the input of its block {one}"
+            for one in (block, config.stored_block)
+        ]
+        raise ConfigError(
+            [f"{path} holds {kinds[0]}; this training reads {kinds[1]} (model.encoder.lora.first_block); cache it anew"]
+        )
     return cache
 
 
@@ -164,12 +172,7 @@ def _encode(
     """Features of a source in the run's folder, and why some could not be had."""
     name = "-".join(Path(source).with_suffix("").parts[-2:])
     folder = run_folder / "features" / re.sub(r"[^\w.-]+", "_", name).strip("_")
-    meta: dict[str, object] = {
-        "encoder": config.source,
-        "encoder_sha256": encoder_fingerprint(config),
-        "manifest": source,
-    }
-    report = cache_features(utterances, encoder, folder, meta=meta)
+    report = cache_features(utterances, encoder, folder, meta={**stored_meta(config), "manifest": source})
     return FeatureCache(folder), report.skipped
 
 
@@ -199,7 +202,7 @@ def _examples(
         return [
             CachedExample(cache=cache, utterance=one, labels=labels(one.text), question=question(one)) for one in known
         ]
-    encoder = build_encoder(config) if isinstance(config, EncoderConfig) else config
+    encoder = build_frozen_part(config) if isinstance(config, EncoderConfig) else config
     limit = samples_to_seconds(encoder.max_samples) if encoder.max_samples is not None else math.inf
     utterances = _teachable(read_source(source), objective, dropped, labelled=labelled)
     utterances = _short_enough(utterances, min(data.max_duration or math.inf, limit), data, dropped)

@@ -6,6 +6,8 @@ computed. So a process may have more batches in a step than another, or none, ma
 is short, and no unused parameter can hang the others.
 """
 
+import time
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from typing import Any, NoReturn, TypeVar
@@ -16,11 +18,13 @@ from torch import Tensor, distributed, nn
 from torch.distributed.tensor import DTensor
 
 from tiny_audio.errors import TinyAudioError
+from tiny_audio.types import Seconds
 
 _BUCKET = 1 << 24
 """Numbers that are summed at once: 64 MB of float32."""
 _TIMEOUT = timedelta(hours=24)
 """The others wait while the first one fills a feature cache. A process that died is noticed by the launcher at once."""
+_LET_GO: Seconds = 5.0
 
 T = TypeVar("T")
 
@@ -116,9 +120,21 @@ class Processes:
                 gradient.copy_(total.view_as(gradient))
 
     def close(self) -> None:
-        """Leave the others."""
-        if self.count > 1:
-            distributed.destroy_process_group()
+        """Leave the others.
+
+        A thread of gloo lets go of a collective's tensors a moment after its end, and needs the interpreter to do so; a
+        process that ends meanwhile is aborted. So this waits until the last ones are gone.
+        """
+        if self.count == 1:
+            return
+        last = torch.zeros(1, device=self.device)
+        distributed.all_reduce(last)
+        held = weakref.ref(last)
+        del last
+        deadline = time.monotonic() + _LET_GO
+        while held() is not None and time.monotonic() < deadline:
+            time.sleep(0.01)
+        distributed.destroy_process_group()
 
 
 def _buckets(gradients: Sequence[Tensor]) -> Iterator[list[Tensor]]:

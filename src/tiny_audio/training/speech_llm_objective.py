@@ -88,8 +88,9 @@ class SpeechLLMObjective(Objective):
 
     @property
     def encoder(self) -> Encoder | EncoderConfig:
-        """The model's own where it is trained."""
-        return self.model.encoder or self.model.config.encoder
+        """The model's own where it is trained as a whole; else the part that is not is known by its configuration."""
+        config = self.model.config.encoder
+        return config if self.model.encoder is None or config.is_storable else self.model.encoder
 
     def labels(self, text: str) -> tuple[int, ...]:
         """Tokens of the language model."""
@@ -110,9 +111,12 @@ class SpeechLLMObjective(Objective):
 
     def encoder_output(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Encoder frames `(B, T, D)` of a batch, and how many of each row are real."""
+        encoder, block = self.model.encoder, self.model.config.encoder.stored_block
         if not batch.waveforms:
-            return batch.features_BTD.to(self.device), batch.lengths_B
-        encoder = self.model.encoder
+            features_BTD = batch.features_BTD.to(self.device)
+            if encoder is None or block is None:
+                return features_BTD, batch.lengths_B
+            return encoder.resume(features_BTD, batch.lengths_B, block)
         assert encoder is not None, "a batch of waveforms needs the encoder"
         features, feature_lengths_B = encoder.features(batch.waveforms)
         return encoder(features.to(self.device), feature_lengths_B.to(self.device))

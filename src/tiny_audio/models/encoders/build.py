@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -41,8 +42,44 @@ def build_encoder(config: EncoderConfig) -> Encoder:
         encoder = _load(config, config.source)
     encoder.requires_grad_(False)
     if (lora := config.lora) is not None:
-        add_lora(encoder, rank=lora.rank, alpha=lora.alpha, dropout=lora.dropout, targets=lora.targets)
+        if lora.first_block:
+            encoder.until(lora.first_block)  # says so at once where this encoder cannot be divided there
+        add_lora(
+            encoder,
+            rank=lora.rank,
+            alpha=lora.alpha,
+            dropout=lora.dropout,
+            targets=lora.targets,
+            first_block=lora.first_block,
+        )
     return encoder.eval()
+
+
+def build_frozen_part(config: EncoderConfig) -> Encoder:
+    """What training leaves alone, and whose output a feature cache holds: all, or the blocks before the adapted ones.
+
+    Raises:
+        ConfigError: the encoder is adapted from its first block on.
+        CheckpointError, WeightsError: see `build_encoder`.
+    """
+    if not config.is_storable:
+        raise ConfigError(
+            ["this encoder is trained from its first block on, so nothing of it can be stored; train on the manifests"]
+        )
+    encoder = build_encoder(replace(config, lora=None))
+    if config.stored_block is None:
+        return encoder
+    return encoder.until(config.stored_block)
+
+
+def stored_meta(config: EncoderConfig) -> dict[str, object]:
+    """What a feature cache says of the part of an encoder that made it.
+
+    Raises:
+        WeightsError: the encoder's files can neither be found nor fetched.
+    """
+    meta: dict[str, object] = {"encoder": config.source, "encoder_sha256": encoder_fingerprint(config)}
+    return meta if config.stored_block is None else {**meta, "block": config.stored_block}
 
 
 def encoder_architecture(config: EncoderConfig) -> dict[str, Any]:

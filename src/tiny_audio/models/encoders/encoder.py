@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
+from tiny_audio.errors import ConfigError
 from tiny_audio.types import Waveform
 
 
@@ -40,6 +41,24 @@ class Encoder(nn.Module, ABC):
     @abstractmethod
     def output_lengths(self, num_samples_B: Tensor) -> Tensor:
         """Valid frames for that many audio samples; equals `forward(*features(...)).lengths`."""
+
+    def until(self, block: int) -> "Encoder":
+        """The blocks before that one, with the same weights: what they give is what `resume` reads.
+
+        Raises:
+            ConfigError: there is no such block, or no encoder of this family can be divided.
+        """
+        raise ConfigError([f"first_block is {block}; this encoder cannot be divided, so only 0 is possible"])
+
+    def resume(self, hidden_BTD: Tensor, lengths_B: Tensor, block: int) -> EncoderOutput:
+        """Go on with what the blocks before `block` gave.
+
+        Args:
+            hidden_BTD: output of `until(block)`; what stands beyond a row's length is taken for nothing.
+            lengths_B: frames of each row.
+            block: the first one to run.
+        """
+        raise NotImplementedError(f"{type(self).__name__} cannot be divided")
 
     @abstractmethod
     def forward(self, features: Tensor, feature_lengths_B: Tensor | None = None) -> EncoderOutput:

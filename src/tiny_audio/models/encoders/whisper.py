@@ -5,6 +5,7 @@ On its own length a clip costs what its length costs. Parameter names are those 
 Shapes: B batch, S samples, M mel bands, F mel frames (100 a second), T encoder frames (50 a second), D width.
 """
 
+import copy
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -202,16 +203,43 @@ class WhisperEncoder(Encoder):
             is_real_BF = torch.arange(num_mel_frames, device=mel_BMF.device) < lengths_B[:, None]
             mel_BMF = mel_BMF * is_real_BF[:, None]
         hidden_BDF = F.gelu(self.conv1(mel_BMF))
-        mask_B11T = None
         if is_real_BF is not None:
             hidden_BDF = hidden_BDF * is_real_BF[:, None]
-            frames = torch.arange(num_frames, device=mel_BMF.device)
-            mask_B11T = (frames < frame_lengths_B[:, None])[:, None, None]
         hidden_BTD = F.gelu(self.conv2(hidden_BDF)).transpose(1, 2)
         hidden_BTD = hidden_BTD + self.embed_positions.weight[:num_frames]
-        for layer in self.layers:
+        hidden_BTD = self._run_blocks(hidden_BTD, None if is_real_BF is None else frame_lengths_B, 0)
+        return EncoderOutput(hidden_BTD, frame_lengths_B)
+
+    def until(self, block: int) -> "WhisperEncoder":
+        """The blocks before that one, with the same weights; see `Encoder.until`.
+
+        Raises:
+            ConfigError: there is no such block, or its input does not hold all that a window makes of a clip.
+        """
+        if not 0 < block < len(self.layers):
+            raise ConfigError([f"first_block is {block}; expected 1 to {len(self.layers) - 1}"])
+        if self.pad_to_window:
+            raise ConfigError(["first_block goes on from a clip's own frames; expected encoder.pad_to_window=false"])
+        first = copy.copy(self)
+        first._modules = dict(self._modules)
+        first.layers, first.layer_norm = self.layers[:block], nn.Identity()  # type: ignore[assignment]
+        return first
+
+    def resume(self, hidden_BTD: Tensor, lengths_B: Tensor, block: int) -> EncoderOutput:
+        """Go on with what the blocks before `block` gave; see `Encoder.resume`."""
+        lengths_B = lengths_B.to(hidden_BTD.device)
+        is_padded = int(lengths_B.min()) < hidden_BTD.shape[1]
+        return EncoderOutput(self._run_blocks(hidden_BTD, lengths_B if is_padded else None, block), lengths_B)
+
+    def _run_blocks(self, hidden_BTD: Tensor, lengths_B: Tensor | None, first: int) -> Tensor:
+        """From block `first` on; without lengths, all rows are full."""
+        mask_B11T = None
+        if lengths_B is not None:
+            frames = torch.arange(hidden_BTD.shape[1], device=hidden_BTD.device)
+            mask_B11T = (frames < lengths_B[:, None])[:, None, None]
+        for layer in self.layers[first:]:
             hidden_BTD = layer(hidden_BTD, mask_B11T)
-        return EncoderOutput(self.layer_norm(hidden_BTD), frame_lengths_B)
+        return self.layer_norm(hidden_BTD)
 
     def _check_window(self, num_mel_frames: int) -> None:
         window = 2 * self.max_frames  # compared as whole numbers: an exported graph knows no others
