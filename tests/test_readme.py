@@ -206,6 +206,7 @@ RUNS: dict[str, Run] = {
     f"{BIN} train ctc --recipe aut_tiny_ctc --train data/speech/manifest.jsonl {VALIDATION} -o runs/aut": Run(
         check=names_a_checkpoint, smaller=ONE_STEP
     ),
+    f"{BIN} data describe data/speech/manifest.jsonl -o data/described": Run(check=names_files),
     f"{BIN} data import recordings -o data/own.jsonl": Run(check=names_files),
     f"{BIN} data check data/own.jsonl --recipe tiny_audio_base": Run(check=has_no_problems),
     f"{BIN} data stats data/own.jsonl": Run(check=prints_something),

@@ -136,6 +136,22 @@ def test_processes_and_micro_batches_together_are_the_step_each_row_once(tmp_pat
             assert not max_frames or len(batch.ids) == 1 or batch.features_BTD[..., 0].numel() <= max_frames
 
 
+@pytest.mark.parametrize("world_size", [1, 2])
+@pytest.mark.parametrize("pad_to_frames", [1, 8])
+def test_a_few_unequal_recordings_are_computed_with_little_padding(tmp_path: Path, world_size, pad_to_frames):
+    stream = stream_of(
+        cached(tmp_path, [10, 12, 50, 52, 53, 200, 700]), max_step_frames=6_000, pad_to_frames=pad_to_frames
+    )
+    assert stream.steps_per_epoch() == 1
+    for rank in range(world_size):
+        batches = stream.micro_batches(0, rank=rank, world_size=world_size)
+        lengths = [-(-batch.lengths_B // pad_to_frames) * pad_to_frames for batch in batches]
+        computed = sum(batch.features_BTD[..., 0].numel() for batch in batches)
+        assert sum(int(one.sum()) for one in lengths) >= 0.95 * computed
+    if pad_to_frames == 1:
+        assert stream.padding_share() < 0.05
+
+
 def test_processes_get_about_the_same_amount_of_audio(tmp_path: Path):
     stream = stream_of(cached(tmp_path, RNG(1).integers(10, 300, 400).tolist()), max_step_frames=8_000)
     shares = np.array(

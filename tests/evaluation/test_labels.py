@@ -1,6 +1,6 @@
 import pytest
 
-from tiny_audio.evaluation.labels import NO_LABEL, score_labels
+from tiny_audio.evaluation.labels import NO_LABEL, score_labels, score_task
 
 LABELS = ["male", "female", "happy", "very happy"]
 
@@ -40,3 +40,18 @@ def test_accuracy_is_the_share_of_right_answers_and_confusions_add_up():
 
 def test_no_answers_are_no_accuracy():
     assert score_labels("emotion", [], []).accuracy == 0.0
+
+
+def test_a_description_is_judged_fact_by_fact_where_the_reference_names_it():
+    references = ["A woman speaks fast, without noise.", "A man speaks, with loud hiss.", "A woman speaks slowly."]
+    answers = ["A woman speaks slowly, with faint hiss.", "A man speaks, with loud rumble.", "Somebody speaks slowly."]
+    scores = {score.task: score for score in score_task("describe", references, answers)}
+
+    assert {name: score.accuracy for name, score in scores.items()} == {
+        "describe: speaker": 2 / 3,
+        "describe: pace": 0.0,
+        "describe: noise": 0.0,
+        "describe: noise level": 1.0,
+    }
+    assert scores["describe: speaker"].confusions == {("woman", "woman"): 1, ("man", "man"): 1, ("woman", NO_LABEL): 1}
+    assert [score.task for score in score_task("describe", ["female", "male"], ["female", "female"])] == ["describe"]

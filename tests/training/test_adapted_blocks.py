@@ -1,4 +1,4 @@
-"""An encoder whose later blocks are adapted, trained on what its earlier ones have stored: the same as without a store."""
+"""An encoder whose last blocks are adapted, trained on what its first ones have stored: as if nothing were stored."""
 
 from dataclasses import replace
 from pathlib import Path

@@ -43,6 +43,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "data check": ("tiny_audio.cli.data_check", "find what is wrong in manifests and their recordings"),
     "data stats": ("tiny_audio.cli.data_stats", "hours, speakers, durations and words of manifests"),
     "data split": ("tiny_audio.cli.data_split", "train, dev and test with other speakers and other texts"),
+    "data describe": ("tiny_audio.cli.data_describe", "make recordings whose description is known, for `describe`"),
     "data chunk": ("tiny_audio.cli.data_chunk", "cut long recordings into utterances, their texts with them"),
     "data synth": ("tiny_audio.cli.data_synth", "make training speech from text with synthetic voices"),
     "data texts": ("tiny_audio.cli.data_texts", "write made-up sentences: commands, numbers, names, questions"),

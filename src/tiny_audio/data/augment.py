@@ -124,13 +124,15 @@ def change_gain(waveform: Waveform, gain_db: float) -> Waveform:
     return waveform * np.float32(min(gain, 1.0 / peak) if peak > 0.0 else gain)
 
 
-def add_noise(waveform: Waveform, rng: np.random.Generator, *, snr_db: float) -> Waveform:
-    """Stationary noise of a random colour (white to brown), sometimes swelling and falling, `snr_db` below the speech.
+def add_noise(
+    waveform: Waveform, rng: np.random.Generator, *, snr_db: float, slope: tuple[float, float] = (0.0, 2.0)
+) -> Waveform:
+    """Stationary noise of a random colour, sometimes swelling and falling, `snr_db` below the speech.
 
     The speech level is that of the louder half of the clip, so pauses do not raise the SNR. A silent clip gets noise
-    at a low level.
+    at a low level. `slope`: from white (0) to brown (2), see `coloured_noise`.
     """
-    noise = coloured_noise(waveform.size, rng, slope=rng.uniform(0.0, 2.0))
+    noise = coloured_noise(waveform.size, rng, slope=rng.uniform(*slope))
     if rng.random() < 0.3:
         time = np.arange(waveform.size) / SAMPLE_RATE
         noise = noise * (1.0 + 0.6 * np.sin(2 * np.pi * rng.uniform(0.1, 2.0) * time + rng.uniform(0, 2 * np.pi)))

@@ -49,15 +49,33 @@ def cut_steps(
 
 
 def cut_batches(
-    rows: Sequence[int], frames_R: Sequence[int], *, max_frames: int, pad_to_frames: int = 1
+    rows: Sequence[int],
+    frames_R: Sequence[int],
+    *,
+    max_frames: int,
+    max_padding: float = 1.0,
+    pad_to_frames: int = 1,
 ) -> list[list[int]]:
-    """Consecutive rows, sorted by length, as long as their padded frames stay below a maximum (0: none)."""
+    """Consecutive rows, sorted by length, as long as a batch of them is neither too large nor too empty.
+
+    Args:
+        rows: the shortest first.
+        frames_R: encoder frames of each row.
+        max_frames: of a batch, padding included; 0: any.
+        max_padding: share of a batch that may be padding; what `pad_to_frames` adds does not count.
+        pad_to_frames: lengths are rounded up to a multiple of it.
+    """
     batches: list[list[int]] = []
+    filled = 0
     for row in rows:
-        padded = round_up(frames_R[row], pad_to_frames)
-        if not batches or (max_frames and (len(batches[-1]) + 1) * padded > max_frames):
+        length = round_up(frames_R[row], pad_to_frames)
+        computed = (len(batches[-1]) + 1) * length if batches else 0
+        is_too_large = bool(max_frames) and computed > max_frames
+        if not batches or is_too_large or computed - filled - length > max_padding * computed:
             batches.append([])
+            filled = 0
         batches[-1].append(row)
+        filled += length
     return batches
 
 

@@ -19,6 +19,8 @@ from tiny_audio.data.step_plan import EpochPlan, cut_batches, cut_steps, deal, p
 from tiny_audio.errors import ConfigError, TinyAudioError
 from tiny_audio.types import Seconds
 
+MAX_PADDING = 0.05
+"""Of a batch: a step of unequal rows is computed in several pieces rather than as one rectangle full of padding."""
 _PLANS_KEPT = 2
 """Workers may be in the next epoch already."""
 
@@ -122,9 +124,11 @@ class StepStream:
         return len(self.plan(0).steps)
 
     def padding_share(self) -> float:
-        """Share of padding in the first epoch, if every step is one batch."""
+        """Share of padding in what one process computes in the first epoch."""
         plan = self.plan(0)
-        return padding_share(plan.frames_R.tolist(), plan.steps, pad_to_frames=self._pad_to_frames)
+        frames = plan.frames_R.tolist()
+        batches = [batch for rows in plan.steps for batch in self._cut(rows, frames, max_frames=0)]
+        return padding_share(frames, batches, pad_to_frames=self._pad_to_frames)
 
     def step(self, index: int) -> Step:
         """What step `index` learns from."""
@@ -147,7 +151,7 @@ class StepStream:
             index: of the step.
             rank: of the process.
             world_size: number of processes; some have no batch where a step has few rows.
-            max_frames: padded frames of a batch; a longer row is a batch of its own; 0: one batch.
+            max_frames: padded frames of a batch; a longer row is a batch of its own; 0: any.
 
         Raises:
             AudioError: a recording cannot be read.
@@ -156,7 +160,7 @@ class StepStream:
         examples = self._rows(plan, rows)
         frames = [int(plan.frames_R[row]) for row in rows]
         own = deal(range(len(rows)), rank=rank, world_size=world_size)
-        batches = cut_batches(own, frames, max_frames=max_frames, pad_to_frames=self._pad_to_frames)
+        batches = self._cut(own, frames, max_frames=max_frames)
         return [collate([examples[row] for row in batch], pad_to_frames=self._pad_to_frames) for batch in batches]
 
     def loader(
@@ -179,6 +183,12 @@ class StepStream:
             if isinstance(item, TinyAudioError):
                 raise item
             yield item
+
+    def _cut(self, rows: Sequence[int], frames: Sequence[int], *, max_frames: int) -> list[list[int]]:
+        """Batches of a step's rows, which are sorted by length."""
+        return cut_batches(
+            rows, frames, max_frames=max_frames, max_padding=MAX_PADDING, pad_to_frames=self._pad_to_frames
+        )
 
     def _locate(self, index: int) -> tuple[int, EpochPlan, list[int]]:
         """Epoch of a step, its plan, and the rows of the step."""

@@ -25,7 +25,7 @@ from tiny_audio.audio.timebase import SAMPLE_RATE, samples_to_seconds, seconds_t
 from tiny_audio.data.augment import augment, change_speed, rng_for
 from tiny_audio.data.manifest import Utterance, read_manifest, write_manifest
 from tiny_audio.data.texts import Sentence, join_sentences
-from tiny_audio.data.voices import VOICES, Voice
+from tiny_audio.data.voices import VOICES, Voice, speaker_sex
 from tiny_audio.errors import ConfigError, SynthError, UnknownNameError
 from tiny_audio.types import Seconds, Waveform
 
@@ -194,7 +194,7 @@ def synthesize(
 
 
 def make_clip(clip: PlannedClip, voice: Voice, config: SynthConfig) -> tuple[Waveform, dict[str, Any]]:
-    """Speak one clip; returns 16 kHz audio and what the manifest says about it (`speaker`, `voice`, `pitch`).
+    """Speak one clip; returns 16 kHz audio and its own keys of the manifest (`speaker`, `voice`, `pitch`, `sex`, ...).
 
     Raises:
         ValueError: Nothing was spoken, or for too long.
@@ -218,7 +218,11 @@ def make_clip(clip: PlannedClip, voice: Voice, config: SynthConfig) -> tuple[Wav
     if waveform.size > seconds_to_samples(config.max_duration):
         raise ValueError(f"{samples_to_seconds(waveform.size):.1f} s long, more than {config.max_duration:g} s")
     speaker = speech.speaker if pitch == 1.0 else f"{speech.speaker}/pitch{pitch:.2f}"
-    return waveform, {"speaker": speaker, "voice": clip.voice, "pitch": pitch}
+    description = {"speaker": speaker, "voice": clip.voice, "pitch": pitch, "clean": not config.noise}
+    # A pitch moved further would make another's voice of it.
+    if abs(pitch - 1.0) < 0.1 and (sex := speaker_sex(speech.speaker)) is not None:
+        description["sex"] = sex
+    return waveform, description
 
 
 def trim_silence(waveform: Waveform) -> Waveform:

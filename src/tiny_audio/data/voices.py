@@ -246,6 +246,33 @@ VOICES: Mapping[str, Callable[..., Voice]] = MappingProxyType(
 """What `--voices` may name. `kokoro` needs the folder of its voices; the others take no arguments."""
 
 
+_SEXES = {
+    "hibari-heart": "female",
+    "flite-slt": "female",
+    "flite-rms": "male",
+    "flite-awb": "male",
+    "flite-kal16": "male",
+    "pico-en-US": "female",
+    "pico-en-GB": "female",
+    "piper-joe": "male",
+}
+
+
+def speaker_sex(speaker: str) -> str | None:
+    """`female` or `male`, as the makers of a voice call it; None of a blend of both and of unknown ones.
+
+    Args:
+        speaker: as `Speech` names it.
+    """
+    if speaker in _SEXES:
+        return _SEXES[speaker]
+    # espeak names its variants m1, f1, ...; Kokoro its voices af_heart, bm_lewis, ...
+    letters = set(re.findall(r"\+([mf])\d", speaker) if speaker.startswith("espeak-") else [])
+    if speaker.startswith("kokoro-"):
+        letters = set(re.findall(r"[ab]([mf])_", speaker))
+    return {"m": "male", "f": "female"}[letters.pop()] if len(letters) == 1 else None
+
+
 def _require_command(command: str, install: str) -> None:
     if which(command) is None:
         raise MissingVoiceError(command, install)

@@ -6,7 +6,7 @@ from importlib.metadata import version
 from typing import Any
 
 from tiny_audio.errors import UnknownNameError
-from tiny_audio.evaluation.labels import score_labels
+from tiny_audio.evaluation.labels import score_task
 from tiny_audio.evaluation.results import TRANSCRIBE, ScoredUtterance, SystemResult, UtteranceResult
 from tiny_audio.evaluation.wer import ErrorCounts, align_words, count_differences
 from tiny_audio.evaluation.word_times import median_word_time_error
@@ -67,8 +67,9 @@ class Scorer:
             scorer=self.label,
             dataset=dataset,
             tasks=tuple(
-                score_labels(task, [one.reference for one in rows], [one.hypothesis for one in rows])
+                score
                 for task, rows in sorted(by_task.items())
+                for score in score_task(task, [one.reference for one in rows], [one.hypothesis for one in rows])
             ),
             median_word_time_error=median_word_time_error(scored, self.normalizer),
             settings=dict(settings or {}),
