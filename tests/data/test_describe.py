@@ -89,6 +89,9 @@ def test_the_command_writes_a_manifest_of_tasks_and_lists_what_it_skipped(tmp_pa
         one, two = (soundfile.read(tmp_path / folder / "audio" / name)[0] for folder in ("one", "two"))
         assert np.array_equal(one, two)
     assert main([*command[:-1], "0", "-o", str(tmp_path / "three")]) == 2
+    assert main(["data", "describe", *[str(tmp_path / "m.jsonl")] * 2, "-o", str(tmp_path / "four")]) == 1
+    assert "found id 'x/1' twice" in capsys.readouterr().err
+    assert not (tmp_path / "four").exists()
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 
 from tiny_audio.errors import OutputError
 from tiny_audio.inference.results import Segment, Transcript
-from tiny_audio.inference.writers import FORMATS, JSON_SHAPES, MAX_LINE_WIDTH, Style, write_transcript
+from tiny_audio.inference.writers import FORMATS, JSON_SHAPES, MAX_LINE_WIDTH, Style, render, write_transcript
 from tiny_audio.models.words import Word
 
 TRANSCRIPT = Transcript(
@@ -31,6 +31,22 @@ def test_srt() -> None:
     assert FORMATS["srt"](TRANSCRIPT, Style()) == (
         "1\n00:00:00,000 --> 00:01:00,000\nGrüße, 世界!\n\n2\n00:01:10,000 --> 01:02:05,500\na -> b\n\n"
     )
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_plain_text_holds_in_every_format(name: str, tmp_path: Path) -> None:
+    words = tuple(Word(text=text, start=0.0, end=1.0, confidence=1.0) for text in ("--", "Oh,", "IT'S"))
+    segment = Segment(id=0, start=0.0, end=2.0, text="-- Oh, IT'S!", draft="OH", words=words)
+    transcript = Transcript(text="-- Oh, IT'S!", segments=(segment,), duration=2.0)
+    style = Style(plain=True, word_timestamps=True)
+    text = render(transcript, name, style)
+    assert "oh it's" in text
+    assert "OH" not in text
+    assert "Oh" not in text
+    if name == "json":
+        assert [word["text"] for word in json.loads(text)["segments"][0]["words"]] == ["oh", "it's"]
+    write_transcript(transcript, tmp_path / "file", name, style)
+    assert (tmp_path / "file").read_text() == text
 
 
 def test_vtt() -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from tiny_audio.audio.vad import VAD_KINDS, VadOptions
 from tiny_audio.cli.job_report import JobReport
 from tiny_audio.errors import ConfigError, OutputError, TinyAudioError
-from tiny_audio.inference.writers import FORMATS, JSON_SHAPES, Style, timed_line, write_transcript
+from tiny_audio.inference.writers import FORMATS, JSON_SHAPES, Style, render, timed_line, write_transcript
 from tiny_audio.text.expected_words import expected_words
 
 if TYPE_CHECKING:
@@ -58,6 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     existing.add_argument("--overwrite", action="store_true", help="replace files that are there (default)")
     output.add_argument("--timestamps", action="store_true", help="txt: a line for each segment, with its times")
     output.add_argument("--word-timestamps", action="store_true", help="json: list the words with their times")
+    output.add_argument("--plain", action="store_true", help="lower case, no punctuation")
     output.add_argument("--json-shape", choices=JSON_SHAPES, default="tiny-audio", help="default: %(default)s")
     output.add_argument("--quiet", action="store_true", help="no messages but errors and warnings")
     output.add_argument(
@@ -193,7 +194,12 @@ def _transcribe_all(args: argparse.Namespace, report: JobReport, formats: Sequen
 
     if args.engine == "ray":
         args.threads = args.threads or 1  # workers share the machine
-    style = Style(json_shape=args.json_shape, word_timestamps=args.word_timestamps, timestamps=args.timestamps)
+    style = Style(
+        json_shape=args.json_shape,
+        word_timestamps=args.word_timestamps,
+        timestamps=args.timestamps,
+        plain=args.plain,
+    )
     has_cues = not {"srt", "vtt"}.isdisjoint(formats)  # long ones are cut between words
     model = load_on_demand(args, word_timestamps=args.word_timestamps or has_cues)
     transcriber = Transcriber(
@@ -208,7 +214,7 @@ def _transcribe_all(args: argparse.Namespace, report: JobReport, formats: Sequen
 
     def advance(progress: Progress) -> None:
         if is_live and progress.segment.text:
-            report.print(timed_line(progress.segment) + "\n")
+            report.print(timed_line(progress.segment.plain() if args.plain else progress.segment) + "\n")
         report.advance(progress)
 
     outcomes: Iterable[tuple[Job, Transcript | TinyAudioError]]
@@ -239,7 +245,7 @@ def _transcribe_all(args: argparse.Namespace, report: JobReport, formats: Sequen
             report.fail(job, error)
             continue
         if not args.output_dir and not is_live:
-            report.print(FORMATS[formats[0]](outcome, style))
+            report.print(render(outcome, formats[0], style))
         report.finish(job, outcome)
     return 1 if report.counts["failed"] else 0
 

@@ -5,6 +5,7 @@ is `clean`, recorded close by without noise or echo. Noise and room are added to
 the words and the time from the first to the last sound. What is not known is not said.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,7 +18,7 @@ from tiny_audio.data.augment import add_noise, change_gain, rng_for, simulate_ro
 from tiny_audio.data.manifest import Utterance, write_manifest
 from tiny_audio.data.recordings import load_waveform
 from tiny_audio.data.synth import trim_silence
-from tiny_audio.errors import AudioError
+from tiny_audio.errors import AudioError, DatasetError
 from tiny_audio.text.descriptions import describe
 from tiny_audio.types import Seconds, Waveform
 
@@ -55,7 +56,15 @@ def describe_recordings(
         output_dir: made when missing.
         copies: differing clips of each recording.
         seed: of noises and rooms.
+
+    Raises:
+        DatasetError: an id occurs twice, as it may in two manifests.
     """
+    twice = [name for name, count in Counter(utterance.id for utterance in utterances).items() if count > 1]
+    if twice:
+        raise DatasetError(
+            f"found id '{twice[0]}' twice, and {len(twice) - 1} others; expected manifests that share none"
+        )
     (output_dir / "audio").mkdir(parents=True, exist_ok=True)
     written: list[Utterance] = []
     skipped: dict[str, str] = {}

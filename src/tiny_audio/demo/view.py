@@ -4,7 +4,7 @@ import base64
 from html import escape
 
 from tiny_audio.inference.results import Segment, Transcript
-from tiny_audio.inference.writers import FORMATS, Style
+from tiny_audio.inference.writers import Style, render
 from tiny_audio.models.words import Word
 
 _DOWNLOADS = {"srt": "SRT", "vtt": "WebVTT", "json": "JSON"}
@@ -30,7 +30,7 @@ def downloads_html(transcript: Transcript, name: str) -> str:
     """Links that hold the files themselves, so that none is left on the server."""
     style = Style(word_timestamps=True)
     links = (
-        f'<a download="{escape(name)}.{suffix}" href="{_data_uri(FORMATS[suffix](transcript, style))}">{title}</a>'
+        f'<a download="{escape(name)}.{suffix}" href="{_data_uri(render(transcript, suffix, style))}">{title}</a>'
         for suffix, title in _DOWNLOADS.items()
     )
     return f'<p class="downloads">Save as {" ".join(links)}</p>'

@@ -1,9 +1,10 @@
 """What a transcription gives back."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from tiny_audio.models.words import Word
+from tiny_audio.text.plain import plain_text
 from tiny_audio.types import Seconds
 
 
@@ -27,6 +28,16 @@ class Segment:
     """The text is doubtful: a loop was cut, or draft and language model disagree."""
     words: tuple[Word, ...] = ()
     """With times in the audio; empty where the model knows none."""
+
+    def plain(self) -> "Segment":
+        """In lower case and without punctuation, see `text.plain`."""
+        words = (replace(word, text=plain_text(word.text)) for word in self.words)
+        return replace(
+            self,
+            text=plain_text(self.text),
+            draft=plain_text(self.draft),
+            words=tuple(word for word in words if word.text),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +66,10 @@ class Transcript:
     def words(self) -> tuple[Word, ...]:
         """Those of all segments."""
         return tuple(word for segment in self.segments for word in segment.words)
+
+    def plain(self) -> "Transcript":
+        """In lower case and without punctuation, see `text.plain`."""
+        return replace(self, text=plain_text(self.text), segments=tuple(segment.plain() for segment in self.segments))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain types for JSON, with the names that Whisper's JSON uses: text, language, duration, segments."""

@@ -33,6 +33,8 @@ class Style:
     """JSON lists the words with their times."""
     timestamps: bool = False
     """Text has a line for each segment, with its times."""
+    plain: bool = False
+    """Lower case, without punctuation."""
 
 
 def to_txt(transcript: Transcript, style: Style) -> str:
@@ -107,6 +109,11 @@ FORMATS: dict[str, Callable[[Transcript, Style], str]] = {
 """Format name, which is the file name's suffix too, to its writer."""
 
 
+def render(transcript: Transcript, output_format: str, style: Style) -> str:
+    """The content of a file in one of `FORMATS`."""
+    return FORMATS[output_format](transcript.plain() if style.plain else transcript, style)
+
+
 def write_transcript(transcript: Transcript, path: Path, output_format: str, style: Style | None = None) -> None:
     """Write the transcript in that format; the file is whole or not there at all.
 
@@ -114,7 +121,7 @@ def write_transcript(transcript: Transcript, path: Path, output_format: str, sty
         OutputError: the disk is full, or the like.
     """
     try:
-        atomic.write_text(path, FORMATS[output_format](transcript, style or Style()))
+        atomic.write_text(path, render(transcript, output_format, style or Style()))
     except OSError as error:
         raise OutputError(str(path), error.strerror or str(error)) from error
 
