@@ -22,6 +22,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "transcribe": ("tiny_audio.cli.transcribe", "turn speech in audio files into text"),
     "listen": ("tiny_audio.cli.listen", "turn live speech into text, from a microphone or a pipe"),
     "align": ("tiny_audio.cli.align", "time every word of a text that is known"),
+    "describe": ("tiny_audio.cli.describe", "say what can be heard beside the words, with a model that was taught to"),
     "serve": ("tiny_audio.cli.serve", "serve transcription with OpenAI's protocol, and live audio"),
     "demo": ("tiny_audio.cli.demo", "open a page to speak to, and look inside the model"),
     "eval": ("tiny_audio.cli.eval", "word error rate of models on a set, with intervals"),
