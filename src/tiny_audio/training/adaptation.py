@@ -42,10 +42,10 @@ class AdaptConfig:
     steps: int = 120
     step_duration: Seconds = 40.0
     """Audio in a step."""
-    learning_rate: float = 3e-4
-    """Of the projector."""
+    learning_rate: float = 1e-4
+    """Of the projector. Three times as fast it forgets more for the same gain (experiments/LOG.md, 2026-11-21)."""
     lora_learning_rate: float = 5e-4
-    """Of the language model's adapters."""
+    """Of the adapters in encoder and language model."""
     copies: int = 6
     """Versions of each recording, with other speeds, rooms, levels and noise."""
     held_out: float = 0.2
