@@ -5,7 +5,7 @@
 What the peer is: `transformers.Trainer` with its defaults and what one writes for it by hand. A data set that reads a
 recording, a collator that pads a batch to its longest, and a module of the same encoder, projector and language model
 that computes the CTC over the whole vocabulary (`torch.nn.functional.ctc_loss`) and the language model's loss from
-`inputs_embeds` and padded labels. It runs the frozen encoder in every step. Ours trains on the feature cache, which is
+`inputs_embeds` and padded labels. It runs the whole encoder in every step. Ours trains on the feature cache, which is
 filled before the clock starts; the time that took is printed. Both hear about the same audio in a step, with the same
 optimizer, on the same threads, in bfloat16 where the CPU multiplies it fast.
 
@@ -36,7 +36,7 @@ from tiny_audio.data.recordings import load_waveform
 from tiny_audio.data.replay import replay_utterances
 from tiny_audio.models.asr_model import ASRModel
 from tiny_audio.models.checkpoint import load_trained_state, read_checkpoint, trained_state
-from tiny_audio.models.encoders.build import build_encoder, encoder_fingerprint
+from tiny_audio.models.encoders.build import build_frozen_part, stored_meta
 from tiny_audio.models.modules import build_modules
 from tiny_audio.recipes import build_recipe
 from tiny_audio.text.prompts import encode_transcript
@@ -75,8 +75,7 @@ class PlainModel(nn.Module):
 
     def forward(self, features: Tensor, feature_lengths: Tensor, labels: Tensor, label_lengths: Tensor) -> Any:
         """Loss of a padded batch; labels are padded with -100."""
-        with torch.no_grad():
-            encoded = self.model.encoder(features, feature_lengths)
+        encoded = self.model.encoder(features, feature_lengths)
         projected = self.model.projector(encoded.last_hidden_state, encoded.lengths)
         lengths = self.model.projector.output_lengths(encoded.lengths)
         table = self.model.table_VE
@@ -179,13 +178,14 @@ def peer_rate(stage: TrainConfig, utterances: Sequence[Utterance], steps: int) -
 
 def _plain_model(stage: TrainConfig) -> PlainModel:
     config, initial = read_checkpoint(CHECKPOINT)
-    config = replace(config, draft_only=stage.model.draft_only)
+    adapters = config.encoder.lora or stage.model.encoder.lora
+    config = replace(config, encoder=replace(config.encoder, lora=adapters), draft_only=stage.model.draft_only)
     dtype = compute_dtype(torch.device("cpu"), "auto")
     model = ASRModel(config, build_modules(config, with_encoder=True, llm_dtype=dtype))
     own = trained_state(model)
-    load_trained_state({name: initial[name] for name in own}, model)
+    load_trained_state({name: initial.get(name, tensor) for name, tensor in own.items()}, model)
     model.train()
-    model.encoder.eval().requires_grad_(False)
+    model.encoder.eval()
     return PlainModel(model, stage.ctc_weight)
 
 
@@ -216,9 +216,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         cache = Path(folder) / "cache"
         encoder = recipe.stages["align"].model.encoder
-        meta: dict[str, object] = {"encoder": encoder.source, "encoder_sha256": encoder_fingerprint(encoder)}
         started = time.perf_counter()
-        cache_features(utterances, build_encoder(encoder), cache, meta=meta)
+        cache_features(utterances, build_frozen_part(encoder), cache, meta=stored_meta(encoder))
         duration = sum(utterance.duration for utterance in utterances)
         print(f"{len(utterances)} recordings, {duration:.0f} s; cache filled in {time.perf_counter() - started:.1f} s")
         for name in args.stages:

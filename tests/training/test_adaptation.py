@@ -15,7 +15,6 @@ from tiny_audio.data.replay import replay_utterances
 from tiny_audio.errors import CheckpointError, DatasetError
 from tiny_audio.evaluation.results import SystemResult, UtteranceResult
 from tiny_audio.evaluation.scoring import build_scorer
-from tiny_audio.models.asr_config import EncoderConfig
 from tiny_audio.models.asr_model import ASRModel
 from tiny_audio.models.averaging import average_checkpoints
 from tiny_audio.models.checkpoint import save_checkpoint
@@ -34,7 +33,7 @@ def save_model(folder: Path, *, seed: int = 0) -> Path:
     encoder = folder.parent / "encoder"
     if not encoder.exists():
         save_encoder(encoder, "whisper")
-    config = replace(config, encoder=EncoderConfig(family="whisper", source=str(encoder)))
+    config = replace(config, encoder=replace(config.encoder, source=str(encoder), architecture={}))
     save_checkpoint(folder, ASRModel(config, build_modules(config)), dtype=torch.float32)
     return folder
 

@@ -7,13 +7,17 @@ import pytest
 import soundfile
 import torch
 
-from miniatures import ENCODERS, noise, save_encoder, train_adapters
+from miniatures import ENCODERS, miniature, noise, save_encoder, train_adapters
 from tiny_audio.data.batch import Batch
 from tiny_audio.data.manifest import Utterance, write_manifest
 from tiny_audio.data.stream import Source, Step
 from tiny_audio.errors import ConfigError
 from tiny_audio.models.asr_config import EncoderConfig, LoRAConfig
+from tiny_audio.models.asr_model import ASRModel
+from tiny_audio.models.checkpoint import save_checkpoint, trained_state
 from tiny_audio.models.encoders.build import build_encoder, build_frozen_part, stored_meta
+from tiny_audio.recipes import build_recipe
+from tiny_audio.training.build import build_objective
 from tiny_audio.training.config import DataConfig, MaskConfig
 from tiny_audio.training.examples import training_sources
 from tiny_audio.training.feature_extraction import cache_features
@@ -118,3 +122,19 @@ def test_nothing_is_stored_of_an_encoder_that_is_adapted_from_its_first_block_on
     assert not config.is_storable
     with pytest.raises(ConfigError, match="trained from its first block on"):
         build_frozen_part(config)
+
+
+@pytest.mark.parametrize("wanted", [None, LoRAConfig(rank=3, alpha=3.0, dropout=0.5, targets=("k_proj",))])
+def test_training_goes_on_with_the_adapters_that_a_checkpoint_has(tmp_path: Path, wanted: LoRAConfig | None):
+    config = miniature(build_recipe("tiny_audio_base").model, tmp_path / "llm")
+    encoder = replace(ADAPTED, source=str(save_encoder(tmp_path / "encoder", "whisper")), architecture={})
+    config = replace(config, encoder=encoder)
+    model = ASRModel(config)
+    train_adapters(model)
+    save_checkpoint(tmp_path / "old", model, dtype=torch.float32)
+    stage = build_recipe("tiny_audio_base").stage("correct")
+    other = replace(config, encoder=replace(encoder, lora=wanted), llm=replace(config.llm, lora=LoRAConfig(rank=5)))
+    found = build_objective(replace(stage, model=other, init=str(tmp_path / "old")), tmp_path / "run")
+    assert isinstance(found, SpeechLLMObjective)
+    torch.testing.assert_close(found.trained_state(), trained_state(model))
+    assert found.model.config.encoder.lora == replace(ADAPTED.lora, dropout=wanted.dropout if wanted else 0.0)

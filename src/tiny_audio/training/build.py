@@ -12,7 +12,7 @@ from tiny_audio.data.mixing import split_weight
 from tiny_audio.data.shards import read_source
 from tiny_audio.data.stream import Source, StepStream
 from tiny_audio.errors import ConfigError
-from tiny_audio.models.asr_config import ASRConfig
+from tiny_audio.models.asr_config import ASRConfig, LoRAConfig
 from tiny_audio.models.asr_model import ASRModel
 from tiny_audio.models.checkpoint import load_trained_state, read_checkpoint, trained_state
 from tiny_audio.models.modules import build_modules
@@ -63,9 +63,13 @@ def _build_speech_llm_objective(config: TrainConfig, asr_config: ASRConfig) -> S
         found, initial = read_checkpoint(config.init)
         asr_config = replace(
             found,
-            encoder=replace(found.encoder, lora=asr_config.encoder.lora),
+            encoder=replace(found.encoder, lora=_adapters(found.encoder.lora, asr_config.encoder.lora)),
             projector=replace(found.projector, dropout=asr_config.projector.dropout),
-            llm=replace(found.llm, lora=asr_config.llm.lora, training=asr_config.llm.training),
+            llm=replace(
+                found.llm,
+                lora=_adapters(found.llm.lora, asr_config.llm.lora),
+                training=asr_config.llm.training,
+            ),
             draft_only=asr_config.draft_only,
         )
     elif config.objective == "correct":
@@ -82,3 +86,10 @@ def _build_speech_llm_objective(config: TrainConfig, asr_config: ASRConfig) -> S
     if config.objective == "distill":
         return DistillObjective(model, mask=config.mask, config=config.distill, dtype=dtype)
     return SpeechLLMObjective(model, mask=config.mask, ctc_weight=config.ctc_weight, dtype=dtype)
+
+
+def _adapters(found: LoRAConfig | None, wanted: LoRAConfig | None) -> LoRAConfig | None:
+    """Those that a checkpoint has keep their sizes; of the configuration they take what concerns training alone."""
+    if found is None or wanted is None:
+        return found or wanted
+    return replace(found, dropout=wanted.dropout)
