@@ -100,6 +100,7 @@ def train_words(
     objective.train()
     for index in range(steps):
         optimizer.zero_grad()
-        objective(*stream.micro_batches(index), stream.step(index)).loss.backward()
+        for batch in stream.micro_batches(index):
+            objective(batch, stream.step(index)).loss.backward()
         optimizer.step()
     objective.eval()

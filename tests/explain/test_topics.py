@@ -140,7 +140,7 @@ def test_attention_weights_give_the_layers_own_output() -> None:
     seen: dict[str, torch.Tensor] = {}
     own = model.layers[0].self_attn
     hook = own.register_forward_hook(lambda _, inputs, output: seen.update(given=inputs[0], output=output))
-    (layer,) = attention.attention_of(model, WAVEFORM)
+    layer, *_ = attention.attention_of(model, WAVEFORM)
     hook.remove()
     value = own.v_proj(seen["given"])[0]
     mixed = own.out_proj(torch.from_numpy(layer.weights_HTT[0]) @ value)

@@ -17,6 +17,11 @@ from tiny_audio.training.config import CTCSystem
 
 PARAMETERS = {
     "tiny_audio_base": {
+        "encoder": (20_590_592, 0),
+        "projector": (5_398_657, 5_398_657),
+        "decoder": (134_515_008 + 4_884_480, 4_884_480),
+    },
+    "tiny_audio_base_adapted": {
         "encoder": (20_590_592 + 1_179_648, 1_179_648),
         "projector": (5_398_657, 5_398_657),
         "decoder": (134_515_008 + 2_442_240, 2_442_240),

@@ -141,13 +141,13 @@ def test_recordings_are_never_played_faster_than_ctc_allows(tmp_path: Path):
     examples = sources[0].examples
     assert len(examples) >= 4  # some are infeasible at any speed
     stream = StepStream(sources, max_step_frames=10_000, seed=0, augment=FAST)
-    (batch,) = stream.micro_batches(0)
+    batches = stream.micro_batches(0)
     samples = {example.utterance.id: round(example.utterance.duration * 16_000) for example in examples}
-    speeds = [samples[name] / len(waveform) for name, waveform in zip(batch.ids, batch.waveforms, strict=True)]
+    rows = [row for batch in batches for row in zip(batch.ids, batch.waveforms, strict=True)]
+    speeds = [samples[name] / len(waveform) for name, waveform in rows]
     assert max(speeds) > 1.2
     assert min(speeds) < 1.3
-    output = objective(batch, stream.step(0))
-    assert output.loss.isfinite()
+    assert all(objective(batch, stream.step(0)).loss.isfinite() for batch in batches)
 
 
 def test_recordings_are_never_played_so_slowly_that_the_encoder_cannot_take_them(tmp_path: Path, monkeypatch):
@@ -155,8 +155,8 @@ def test_recordings_are_never_played_so_slowly_that_the_encoder_cannot_take_them
     monkeypatch.setattr("tiny_audio.models.encoders.log_mel.LogMelEncoder.max_samples", 16_000)
     sources = training_sources([manifest_of(tmp_path, {"a": 0.9, "b": 0.4})], tmp_path, objective, ANY)
     slow = AugmentConfig(clean_probability=0.0, speed_probability=1.0, speed=(0.5, 0.5))
-    (batch,) = StepStream(sources, max_step_frames=10_000, seed=0, augment=slow).micro_batches(0)
-    assert sorted(len(waveform) for waveform in batch.waveforms) == [12_800, 16_000]
+    batches = StepStream(sources, max_step_frames=10_000, seed=0, augment=slow).micro_batches(0)
+    assert sorted(len(waveform) for batch in batches for waveform in batch.waveforms) == [12_800, 16_000]
 
 
 def test_augmenting_stored_features_is_said_to_have_no_effect(tmp_path: Path, caplog):
@@ -207,11 +207,12 @@ def test_shards_are_a_source_like_their_manifest(tmp_path: Path, is_cached: bool
     for source in ("all.jsonl", "out/shards.json", "out/shard-*.tar"):
         run = tmp_path / f"run{len(batches)}"
         sources = training_sources([str(tmp_path / source)], run, objective, ANY)
-        batches += StepStream(sources, max_step_frames=10_000, seed=0).micro_batches(0)
-    for batch in batches[1:]:
-        assert (batch.ids, batch.labels) == (batches[0].ids, batches[0].labels)
-        assert torch.equal(batch.features_BTD, batches[0].features_BTD)
-        assert all(map(np.array_equal, batch.waveforms, batches[0].waveforms))
+        batches.append(StepStream(sources, max_step_frames=10_000, seed=0).micro_batches(0))
+    assert all(len(found) == len(batches[0]) for found in batches)
+    for batch, expected in (pair for found in batches[1:] for pair in zip(found, batches[0], strict=True)):
+        assert (batch.ids, batch.labels) == (expected.ids, expected.labels)
+        assert torch.equal(batch.features_BTD, expected.features_BTD)
+        assert all(map(np.array_equal, batch.waveforms, expected.waveforms))
 
 
 def test_validation_takes_evenly_spaced_utterances_and_says_what_it_leaves_out(tmp_path: Path, caplog):

@@ -5,7 +5,7 @@ import json
 import sys
 from pathlib import Path
 
-HELP = "make recordings whose description is known, for the task `describe`"
+HELP = "make recordings whose description is known, for `describe`"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

