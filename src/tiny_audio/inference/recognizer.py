@@ -6,9 +6,7 @@ Shapes: B batch, T encoder frames, D encoder width, A audio tokens, E LLM width,
 """
 
 import copy
-import ctypes
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, get_args
@@ -17,6 +15,7 @@ import torch
 from torch import Tensor
 
 from tiny_audio.errors import CheckpointError, ConfigError
+from tiny_audio.free_memory import return_free_memory
 from tiny_audio.inference.guards import (
     NO_SPEECH_THRESHOLD,
     active_duration,
@@ -125,12 +124,6 @@ def resolve_dtype(name: DType, device: torch.device) -> torch.dtype:
     if device.type == "cpu":
         return torch.int8 if int8.is_supported() else torch.float32
     return torch.bfloat16 if device.type == "cuda" else torch.float32
-
-
-def _return_free_memory() -> None:
-    """Give back to the system what loading took and freed; the C library (glibc) would keep 0.2 GB of it."""
-    with suppress(OSError, AttributeError):
-        ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
 class _Prompt:
@@ -275,7 +268,7 @@ class Recognizer:
             model = ASRModel.from_pretrained(name)
         recognizer = cls(model.to(device), mode=mode, dtype=dtype, with_words=with_words, runner=runner)
         del model, runner
-        _return_free_memory()
+        return_free_memory()
         return recognizer
 
     @torch.inference_mode()

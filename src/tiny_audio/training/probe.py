@@ -16,6 +16,7 @@ import torch
 
 from tiny_audio.data.batch import Batch, TrainingExample
 from tiny_audio.data.stream import Source, Step, StepStream
+from tiny_audio.free_memory import return_free_memory
 from tiny_audio.training.config import TrainConfig
 from tiny_audio.training.environment import device_name
 from tiny_audio.training.objective import Objective
@@ -168,6 +169,8 @@ def peak_memory(device: torch.device) -> Iterator[PeakMemory]:
         yield memory
         memory.bytes = torch.cuda.max_memory_allocated(device) - before
         return
+    # What is free but not given back would be used first, and no growth be seen.
+    return_free_memory()
     process = psutil.Process()
     is_kept = _forget_peak()
     before = process.memory_info().rss
