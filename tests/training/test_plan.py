@@ -71,7 +71,8 @@ def test_only_settings_that_must_change_are_changed():
 
 
 def test_the_peak_of_memory_is_seen_though_it_is_free_again_at_the_end():
-    blocks = [bytearray(1_000_000) for _ in range(200)]  # below what the C library gives back at once
+    blocks = [bytearray(100_000) for _ in range(6_000)]  # small enough for the C library's own heap
+    last = blocks.pop()  # and below one that is in use, so that it keeps what is freed
     del blocks
     with peak_memory(torch.device("cpu")) as small:
         torch.ones(25_000_000).sum()
@@ -79,6 +80,7 @@ def test_the_peak_of_memory_is_seen_though_it_is_free_again_at_the_end():
         torch.ones(100_000_000).sum()
     assert 80 * MEGABYTE < small.bytes < 150 * MEGABYTE
     assert 350 * MEGABYTE < large.bytes < 500 * MEGABYTE
+    assert len(last) == 100_000
 
 
 def test_a_probe_counts_the_state_and_measures_the_steps(tmp_path: Path):
