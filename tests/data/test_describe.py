@@ -1,6 +1,7 @@
 """What a described recording says is what was done to it."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -92,6 +93,9 @@ def test_the_command_writes_a_manifest_of_tasks_and_lists_what_it_skipped(tmp_pa
     assert main(["data", "describe", *[str(tmp_path / "m.jsonl")] * 2, "-o", str(tmp_path / "four")]) == 1
     assert "found id 'x/1' twice" in capsys.readouterr().err
     assert not (tmp_path / "four").exists()
+    write_manifest(tmp_path / "alike.jsonl", [known, replace(known, id="x_1")])
+    assert main(["data", "describe", str(tmp_path / "alike.jsonl"), "-o", str(tmp_path / "four")]) == 1
+    assert "twice" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -58,9 +58,10 @@ def describe_recordings(
         seed: of noises and rooms.
 
     Raises:
-        DatasetError: an id occurs twice, as it may in two manifests.
+        DatasetError: an id occurs twice, as it may in two manifests, or two differ by `/` and `_` alone.
     """
-    twice = [name for name, count in Counter(utterance.id for utterance in utterances).items() if count > 1]
+    counts = Counter(_file_name(utterance.id) for utterance in utterances)
+    twice = list({_file_name(one.id): one.id for one in utterances if counts[_file_name(one.id)] > 1}.values())
     if twice:
         raise DatasetError(
             f"found id '{twice[0]}' twice, and {len(twice) - 1} others; expected manifests that share none"
@@ -80,7 +81,7 @@ def describe_recordings(
                 skipped[utterance.id] = "the manifest says neither `sex` nor `clean`, and it is too short for a pace"
                 continue
             name = f"{utterance.id}-{copy}" if copies > 1 else utterance.id
-            path = output_dir / "audio" / f"{name.replace('/', '_')}.opus"
+            path = output_dir / "audio" / f"{_file_name(name)}.opus"
             unfinished = path.with_suffix(".part")
             soundfile.write(unfinished, waveform, SAMPLE_RATE, format="OGG", subtype="OPUS")
             unfinished.replace(path)
@@ -121,6 +122,10 @@ def described_clip(
         snr_db = rng.uniform(*_SNR_DB[facts["noise level"]])
         waveform = add_noise(waveform, rng, snr_db=snr_db, slope=_NOISES[facts["noise"]])
     return np.clip(change_gain(waveform, rng.uniform(-12.0, 0.0)), -1.0, 1.0).astype(np.float32), facts
+
+
+def _file_name(id: str) -> str:
+    return id.replace("/", "_")
 
 
 def _pace(text: str, recording: Waveform) -> str | None:

@@ -28,9 +28,9 @@ def tiny_audio_base_adapted() -> Recipe:
     llm = LLMConfig(training="lora", lora=LoRAConfig(rank=8, alpha=16.0))
     return _recipe(
         "tiny_audio_base_adapted",
-        "tiny_audio_base with LoRA in the last two blocks of the encoder: fewer errors, slower training",
+        "tiny_audio_base with LoRA in the last two blocks of the encoder: slower training",
         ASRConfig(encoder=EncoderConfig(lora=adapters), llm=llm),
-        hardware="2 CPU cores and 8 GB: align and correct in about an hour each",
+        hardware="2 CPU cores and 8 GB: align in about an hour",
     )
 
 
