@@ -74,10 +74,11 @@ def test_a_resumed_run_equals_an_uninterrupted_one(name: str, tmp_path: Path, ca
 
 
 def test_sigterm_saves_and_ends_with_its_code(tmp_path: Path, cache: FeatureCache):
+    before = signal.getsignal(signal.SIGTERM)
     with pytest.raises(SystemExit) as stopped:
         run_on(cache, build_objective(), run_config(9), tmp_path, observers=[Interrupter(4, signal.SIGTERM)])
     assert stopped.value.code == 128 + signal.SIGTERM
-    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    assert signal.getsignal(signal.SIGTERM) is before
     assert RunDirectory(tmp_path, run_config(9)).load_state()["step"] in (4, 5)
 
 

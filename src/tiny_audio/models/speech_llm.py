@@ -5,12 +5,11 @@ Shapes: B batch, A audio tokens, E LLM width, L LLM sequence, N hypotheses, V vo
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from transformers import DynamicCache
 
 from tiny_audio.errors import CheckpointError
 from tiny_audio.models.lora import adapters_disabled
@@ -24,6 +23,9 @@ from tiny_audio.text.prompts import (
     encode_text,
     end_token_id,
 )
+
+if TYPE_CHECKING:
+    from transformers import DynamicCache
 
 IGNORE_INDEX = -100
 
@@ -140,10 +142,15 @@ class SpeechLLM(nn.Module):
         predicts_BL = labels_BL[:, 1:] != IGNORE_INDEX
         return self._logits(hidden_BLE[:, :-1][predicts_BL]).float(), labels_BL[:, 1:][predicts_BL]
 
-    def prefill(self, audio_embeds_AE: Tensor) -> tuple[DynamicCache, Tensor]:
+    def _new_cache(self) -> "DynamicCache":
+        from transformers import DynamicCache  # here: who only transcribes needs none, and it takes half a second
+
+        return DynamicCache(config=self.llm.config)
+
+    def prefill(self, audio_embeds_AE: Tensor) -> tuple["DynamicCache", Tensor]:
         """Read the prompt with one utterance; returns the key-value cache and the logits of the first answer token."""
         input_ids_1L = torch.tensor([self.prompt_ids(len(audio_embeds_AE))], device=audio_embeds_AE.device)
-        cache = DynamicCache(config=self.llm.config)
+        cache = self._new_cache()
         hidden_1LE = self._read(inputs_embeds=self.embed(input_ids_1L, [audio_embeds_AE]), past_key_values=cache)
         return cache, self._logits(hidden_1LE[:, -1])
 
@@ -219,7 +226,7 @@ class SpeechLLM(nn.Module):
         rows, left = list(range(len(turns))), list(limits)
         inputs, mask_BL = self._prompts(turns)
         is_padded = not bool(mask_BL.all())
-        cache = DynamicCache(config=self.llm.config)
+        cache = self._new_cache()
         while True:
             if is_padded:
                 positions_BL = (mask_BL.cumsum(dim=1) - 1).clamp(min=0)[:, cache.get_seq_length() :]

@@ -98,7 +98,9 @@ class WhisperEncoder(Encoder):
         self.pad_to_window = pad_to_window
         self.conv1 = nn.Conv1d(n_mels, dim, kernel_size=3, padding=1)
         self.conv2 = nn.Conv1d(dim, dim, kernel_size=3, stride=2, padding=1)
-        self.embed_positions = nn.Embedding(max_frames, dim)
+        # Not `nn.Embedding(max_frames, dim)`: on the meta device its normal draw imports torch's compiler for a second.
+        positions_FD = torch.empty(max_frames, dim).uniform_(-1.0, 1.0)
+        self.embed_positions = nn.Embedding.from_pretrained(positions_FD, freeze=False)
         self.layers = nn.ModuleList(_EncoderLayer(dim, ffn_dim or 4 * dim) for _ in range(num_layers))
         self.layer_norm = nn.LayerNorm(dim)
 
