@@ -88,6 +88,7 @@ def run(args: argparse.Namespace) -> int:
     except TinyAudioError as error:
         _say(f"error: {error}")
         return MODEL_FAILED
+    listening.listen(_BACKLOG)  # before it is said: who reads that and connects at once waits a moment, and is served
     host, port = listening.getsockname()[:2]
     _say(f"serving {', '.join(config.model_names)} on http://{f'[{host}]' if ':' in host else host}:{port}/v1")
     server = HttpServer(Service(engine, config, metrics))
@@ -95,6 +96,8 @@ def run(args: argparse.Namespace) -> int:
     return 128 + signal.SIGINT if server.was_interrupted else 0
 
 
+_BACKLOG = 2048
+"""Connections that may wait to be accepted; uvicorn's."""
 _MAX_ARENAS, _MAX_PRIMITIVES = 2, 64
 
 
