@@ -10,7 +10,7 @@ from tiny_audio.models.asr_config import ASRConfig, EncoderConfig, LLMConfig, Lo
 from tiny_audio.models.asr_model import ASRModel
 from tiny_audio.models.encoders.build import build_encoder
 from tiny_audio.models.lora import add_lora
-from tiny_audio.models.modules import Modules
+from tiny_audio.models.modules import Modules, build_ctc_tokenizer
 from tiny_audio.models.projectors.build import build_projector
 from tiny_audio.models.speech_llm import SpeechLLM
 
@@ -100,6 +100,7 @@ def tiny_asr_model(
         projector=projector,
         table_VE=llm.get_input_embeddings().weight,
         tokenizer=tokenizer,
+        ctc_tokenizer=build_ctc_tokenizer(config.projector, tokenizer),
         encoder=encoder,
         speech_llm=None if config.draft_only else SpeechLLM(llm, tokenizer),
     )

@@ -156,9 +156,10 @@ def _unit_labels(system: "CTCSystem", texts: "Sequence[str]") -> "Labels":
 
 def _token_labels(config: "ASRConfig") -> "Labels":
     from tiny_audio.models.llm import build_tokenizer
+    from tiny_audio.models.modules import build_ctc_tokenizer
     from tiny_audio.text.prompts import encode_transcript
 
-    tokenizer = build_tokenizer(config.llm)
+    tokenizer = build_ctc_tokenizer(config.projector, build_tokenizer(config.llm))
     return lambda text: encode_transcript(tokenizer, text)
 
 

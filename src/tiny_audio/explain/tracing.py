@@ -65,10 +65,11 @@ def _trace_asr(model: ASRModel, waveform: Waveform) -> Trace:
     ctc, candidates = None, {}
     kept_A = torch.ones(num_tokens, dtype=torch.bool)
     if aligned:
-        posteriors = frame_posteriors(tokens_AE, aligned.blank_BA[0], model.table_VE)
+        posteriors = frame_posteriors(tokens_AE, aligned.blank_BA[0], model.ctc_table_VE)
         if model.speech_llm is not None:
             kept_A = kept_frames(posteriors, blank_threshold=model.config.decoding.blank_threshold)
-        spans = align_words(tokens_AE, aligned.blank_BA[0], heard.text.split(), model.tokenizer, model.table_VE)
+        words = heard.text.split()
+        spans = align_words(tokens_AE, aligned.blank_BA[0], words, model.ctc_tokenizer, model.ctc_table_VE)
         flat = [span for word in spans for span in word]
         pieces = [model.tokenizer.decode([span.token_id]) for span in flat]
         ctc = ctc_view(posteriors, kept_A, spoken(flat, pieces, token_duration), model.tokenizer, token_duration)
@@ -78,7 +79,7 @@ def _trace_asr(model: ASRModel, waveform: Waveform) -> Trace:
     answer: tuple[Written, ...] = ()
     considered: tuple[Candidate, ...] = ()
     if model.speech_llm is not None and (heard.draft or not aligned):
-        (audio_AE,) = model.audio_embeddings(projected, torch.tensor([num_tokens]), model.table_VE)
+        (audio_AE,) = model.audio_embeddings(projected, torch.tensor([num_tokens]), model.ctc_table_VE)
         stages.append(stage("Audio in the prompt", audio_AE, "tokens that the language model reads × dimensions"))
         prompt = _prompt_view(model, audio_AE, kept_A, token_duration)
         answer, logits_LV = _answer(model, audio_AE, heard.text)
@@ -92,7 +93,7 @@ def _trace_asr(model: ASRModel, waveform: Waveform) -> Trace:
         stages=tuple(stages),
         encoder=most_active(encoder_TD, frame_duration=1 / encoder.frame_rate),
         projector=most_active(tokens_AE, frame_duration=token_duration),
-        nearest=tuple(nearest_tokens(tokens_AE, model.table_VE, model.tokenizer, num_tokens=3)),
+        nearest=tuple(nearest_tokens(tokens_AE, model.ctc_table_VE, model.tokenizer, num_tokens=3)),
         ctc=ctc,
         prompt=prompt,
         answer=answer,
@@ -115,7 +116,7 @@ def _prompt_view(model: ASRModel, audio_AE: Tensor, kept_A: Tensor, token_durati
     ids = speech_llm.prompt_ids(len(audio_AE))
     place = ids.index(speech_llm.audio_token_id)
     before, after = ids[:place], ids[place + len(audio_AE) :]
-    nearest = nearest_tokens(audio_AE, model.table_VE, model.tokenizer, num_tokens=1)
+    nearest = nearest_tokens(audio_AE, model.ctc_table_VE, model.tokenizer, num_tokens=1)
     return PromptView(
         before=tuple(model.tokenizer.decode([token_id]) for token_id in before),
         audio=tuple(guesses[0] for guesses in nearest),
@@ -158,9 +159,10 @@ def _candidates(
     own_ids = speech_llm.greedy_search(audio_AE, max_tokens=num_frames)
     own = decode_transcript(model.tokenizer, own_ids)
     ctc = {text: log_prob for text, log_prob in by_ctc.items() if text}
-    if own and own not in ctc and is_feasible(num_frames, own_ids):
+    labels = own_ids if model.ctc_tokenizer is model.tokenizer else encode_transcript(model.ctc_tokenizer, own)
+    if own and own not in ctc and is_feasible(num_frames, labels):
         lengths_1 = torch.tensor([num_frames])
-        ctc[own] = -ctc_loss(aligned.hidden_BAE, aligned.blank_BA, lengths_1, [own_ids], model.table_VE).item()
+        ctc[own] = -ctc_loss(aligned.hidden_BAE, aligned.blank_BA, lengths_1, [labels], model.ctc_table_VE).item()
     llm = speech_llm.score(audio_AE, [encode_transcript(model.tokenizer, text) for text in ctc])
     decoding = model.config.decoding
     found = [

@@ -67,7 +67,7 @@ class DraftGraph(nn.Module):
         assert isinstance(model.encoder, WhisperEncoder)
         self.encoder = model.encoder
         self.projector = model.projector
-        self.register_buffer("table_EV", model.table_VE.T.contiguous())
+        self.register_buffer("table_EV", model.ctc_table_VE.T.contiguous())
         self.table_EV: Tensor
 
     def forward(self, waveform_S: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -96,7 +96,7 @@ def export_onnx(model: ASRModel, folder: Path, *, name: str = "tiny-audio", quan
     """
     check_exportable(model)
     with new_folder(folder) as part:
-        tokens = token_bytes(model.tokenizer, len(model.table_VE))
+        tokens = token_bytes(model.tokenizer, len(model.ctc_table_VE))
         (part / TOKENS_FILE).write_text(json.dumps([token.decode("latin-1") for token in tokens]), encoding="utf-8")
         _write_graph(model, part / GRAPH_FILE)
         if quantize:

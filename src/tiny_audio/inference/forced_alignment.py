@@ -83,7 +83,7 @@ class AlignedCTC:
 
     def encode(self, words: Sequence[str]) -> tuple[list[list[int]], list[int]]:
         """Tokens of each word; the space belongs to the word behind it."""
-        return word_token_ids(words, self._model.tokenizer), []
+        return word_token_ids(words, self._model.ctc_tokenizer), []
 
     @torch.inference_mode()
     def log_probs(self, waveform: Waveform, distinct: Sequence[int]) -> NDArray[np.float32]:
@@ -94,7 +94,7 @@ class AlignedCTC:
         device = self._model.table_VE.device
         projected = self._model.projector(*encoder(features.to(device), feature_lengths_B.to(device)))
         hidden_AE, blank_A = projected.hidden_BAE[0].float(), projected.blank_BA[0].float()
-        return token_log_probs(hidden_AE, blank_A, distinct, self._model.table_VE)
+        return token_log_probs(hidden_AE, blank_A, distinct, self._model.ctc_table_VE)
 
 
 def load_ctc(name: str | Path) -> CTC:

@@ -222,6 +222,7 @@ class Recognizer:
         self.with_words = with_words
         self.tokenizer = model.tokenizer
         self.table_VE = model.table_VE
+        self.ctc_tokenizer, self.ctc_table_VE = model.ctc_tokenizer, model.ctc_table_VE
         self.projector = model.projector
         product_dtype = resolve_dtype(dtype, self.table_VE.device)
         self._half = product_dtype if product_dtype in (torch.bfloat16, torch.float16) else None
@@ -237,7 +238,7 @@ class Recognizer:
             self._prompt = _Prompt(self.config.prompt, self.tokenizer, self.table_VE, self.speech_llm)
             self.speech_llm = None
         self._head = None
-        if product_dtype == torch.int8:
+        if product_dtype == torch.int8 and len(self.ctc_table_VE) == len(self.table_VE):
             is_tied = self.runner is not None and isinstance(self.runner.head, int8.Int8Linear) and self.runner.is_tied
             self._head = self.runner.head if is_tied and self.runner else int8.Int8Linear(self.table_VE)
 
@@ -338,7 +339,7 @@ class Recognizer:
         assert one.posteriors is not None
         hidden_AE, _, residual_AE = (output[0] for output in one.projected)
         threshold = self.config.decoding.blank_threshold
-        embeds_AE = embed_frames(hidden_AE, residual_AE, one.posteriors, self.table_VE, blank_threshold=threshold)
+        embeds_AE = embed_frames(hidden_AE, residual_AE, one.posteriors, self.ctc_table_VE, blank_threshold=threshold)
         return replace(one, embeds_AE=embeds_AE)
 
     @torch.inference_mode()
@@ -372,7 +373,7 @@ class Recognizer:
 
     def _hear_ctc(self, one: Projected) -> _Heard:
         hidden_AE, blank_A, residual_AE = (output[0] for output in one)
-        posteriors = frame_posteriors(hidden_AE, blank_A, self.table_VE, head=self._head)
+        posteriors = frame_posteriors(hidden_AE, blank_A, self.ctc_table_VE, head=self._head)
         draft = decode_transcript(self.tokenizer, posteriors.greedy_ids())
         if not draft or not self._has_llm:
             return _Heard(projected=one, posteriors=posteriors, draft=draft)
@@ -383,7 +384,7 @@ class Recognizer:
             draft=draft,
             candidates=ctc_candidates(posteriors, self.tokenizer, num_beams=decoding.num_beams),
             embeds_AE=embed_frames(
-                hidden_AE, residual_AE, posteriors, self.table_VE, blank_threshold=decoding.blank_threshold
+                hidden_AE, residual_AE, posteriors, self.ctc_table_VE, blank_threshold=decoding.blank_threshold
             ),
             max_tokens=len(blank_A),  # more tokens than CTC frames can be in no audio
         )
@@ -425,7 +426,7 @@ class Recognizer:
         assert heard.projected is not None
         assert heard.posteriors is not None
         found = hotword_candidates(
-            text, hotwords, heard.projected, heard.posteriors, self.table_VE, self.tokenizer, beside=beside
+            text, hotwords, heard.projected, heard.posteriors, self.ctc_table_VE, self.ctc_tokenizer, beside=beside
         )
         return {variant: ctc for variant, ctc in found.items() if variant not in one.scores}
 
@@ -499,13 +500,16 @@ class Recognizer:
         if one.projected is None or one.posteriors is None:
             return {written: CandidateScores(llm=result.log_prob, ctc=0.0)}
         blank_BA = one.projected.blank_BA
-        if written and written not in scores and is_feasible(blank_BA.shape[1], result.token_ids):
+        labels = result.token_ids
+        if self.ctc_tokenizer is not self.tokenizer:  # the CTC has other words for it
+            labels = encode_transcript(self.ctc_tokenizer, written)
+        if written and written not in scores and is_feasible(blank_BA.shape[1], labels):
             loss_1 = ctc_loss(
                 one.projected.hidden_BAE,
                 blank_BA,
                 torch.tensor([blank_BA.shape[1]]),
-                [result.token_ids],
-                self.table_VE,
+                [labels],
+                self.ctc_table_VE,
                 normaliser_BA=blank_BA - one.posteriors.blank_A,
             )
             scores[written] = CandidateScores(llm=result.log_prob, ctc=-loss_1.item())
@@ -517,7 +521,7 @@ class Recognizer:
             return word_times(words, [[] for _ in words], waveform, frame_duration=1.0)
         hidden_AE, blank_A = one.projected.hidden_BAE[0], one.projected.blank_BA[0]
         spans = align_words(
-            hidden_AE, blank_A, words, self.tokenizer, self.table_VE, log_blank_A=one.posteriors.blank_A
+            hidden_AE, blank_A, words, self.ctc_tokenizer, self.ctc_table_VE, log_blank_A=one.posteriors.blank_A
         )
         frame_duration = self.config.audio_downsample_rate / self.config.encoder.frame_rate
         return word_times(words, spans, waveform, frame_duration=frame_duration)

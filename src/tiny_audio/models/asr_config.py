@@ -72,6 +72,9 @@ class ProjectorConfig:
     kind: ProjectorKind = "conv_blocks"
     aligned: bool = True
     """Trained with CTC over the language model's vocabulary: gives drafts, word times, and fewer audio tokens."""
+    ctc_vocab_size: int | None = None
+    """Tokens of the vocabulary that the CTC writes: the first ones, which come of the first merges. None: all, and
+    what is rare has to be heard to be learnt (`text.truncated_bpe`)."""
     hidden_dim: int = 1024
     stack_factor: int = 4
     """Encoder frames an audio token stands for; 4 turns 50 Hz into 12.5 Hz."""

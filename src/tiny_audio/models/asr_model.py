@@ -45,6 +45,7 @@ class ASRModel(nn.Module):
         self.projector: Any = modules.projector
         self.speech_llm = modules.speech_llm
         self.tokenizer: Any = modules.tokenizer
+        self.ctc_tokenizer = modules.ctc_tokenizer or modules.tokenizer
         self.register_buffer("table_VE", modules.table_VE, persistent=False)
         self.table_VE: Tensor
 
@@ -74,6 +75,11 @@ class ASRModel(nn.Module):
     def decoder(self) -> Any:
         """The language model, a `transformers` class; None where the text is the CTC draft."""
         return self.speech_llm and self.speech_llm.llm
+
+    @property
+    def ctc_table_VE(self) -> Tensor:  # noqa: N802 - shape suffix
+        """Embeddings of the tokens that the CTC writes."""
+        return self.table_VE[: self.config.projector.ctc_vocab_size]
 
     @property
     def is_aligned(self) -> bool:
@@ -134,7 +140,7 @@ class ASRModel(nn.Module):
             user = task_text(task) if prompt is None else question_text(prompt)
             encoder_BTD, lengths_B = self._encode(audio, sampling_rate)
             projected = self.projector(encoder_BTD, lengths_B)
-            embeds = self.audio_embeddings(projected, self.projector.output_lengths(lengths_B), self.table_VE)
+            embeds = self.audio_embeddings(projected, self.projector.output_lengths(lengths_B), self.ctc_table_VE)
             turns = [Turn(audio_AE, user) for audio_AE in embeds]
         answers = self.speech_llm.generate(turns, max_tokens=max_new_tokens)
         return [decode_transcript(self.tokenizer, token_ids) for token_ids in answers]

@@ -5,13 +5,14 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from tiny_audio.models.asr_config import ASRConfig
+from tiny_audio.models.asr_config import ASRConfig, ProjectorConfig
 from tiny_audio.models.encoders.build import build_encoder, encoder_architecture
 from tiny_audio.models.encoders.encoder import Encoder
 from tiny_audio.models.llm import build_llm, build_tokenizer, llm_architecture, load_embeddings
 from tiny_audio.models.projectors.build import build_projector
 from tiny_audio.models.speech_llm import SpeechLLM
 from tiny_audio.text.prompts import Tokenizer
+from tiny_audio.text.truncated_bpe import TruncatedBPE
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,6 +23,8 @@ class Modules:
     table_VE: Tensor
     """The language model's input embeddings; for an aligned projector also the output layer of its CTC."""
     tokenizer: Tokenizer
+    ctc_tokenizer: Tokenizer | None = None
+    """Writes the labels of the CTC; None: `tokenizer` does."""
     encoder: Encoder | None = None
     """None: the model reads encoder output, as in training from a feature cache."""
     speech_llm: SpeechLLM | None = None
@@ -49,8 +52,20 @@ def build_modules(config: ASRConfig, *, with_encoder: bool = True, llm_dtype: to
         projector=projector,
         table_VE=table_VE,
         tokenizer=tokenizer,
+        ctc_tokenizer=build_ctc_tokenizer(config.projector, tokenizer),
         speech_llm=speech_llm,
     )
+
+
+def build_ctc_tokenizer(config: ProjectorConfig, tokenizer: Tokenizer) -> Tokenizer:
+    """What writes the labels of the CTC: the language model's tokenizer, or the part of it that is asked for.
+
+    Raises:
+        ConfigError: that tokenizer cannot be divided so.
+    """
+    if not config.aligned or config.ctc_vocab_size is None:
+        return tokenizer
+    return TruncatedBPE(tokenizer, config.ctc_vocab_size)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -191,8 +191,10 @@ def _examples(
         return objective.labels(text) if labelled else ()
 
     def question(item: Item) -> Question | None:
-        user = objective.teach(item.task) if _has_task(item) else None
-        return None if user is None else Question(user=user, answer=objective.labels(item.response or item.text))
+        if objective.writes_labels and not _has_task(item):
+            return None
+        user = objective.teach(item.task if _has_task(item) else "transcribe")
+        return None if user is None else Question(user=user, answer=objective.answer(item.response or item.text))
 
     config = objective.encoder
     if isinstance(config, EncoderConfig) and Path(source).is_dir():

@@ -106,8 +106,8 @@ def inspect(objective: Objective, examples: Sequence[TrainingExample]) -> Inspec
 
 def step_of(batch: Batch) -> Step:
     """A step that is this batch and nothing more."""
-    labels = tuple(map(tuple, batch.labels))
-    return Step(index=0, epoch=0, seed=0, ids=tuple(batch.ids), labels=labels, duration=batch.duration)
+    labels, answers = (tuple(map(tuple, rows)) for rows in (batch.labels, batch.answers))
+    return Step(index=0, epoch=0, seed=0, ids=tuple(batch.ids), labels=labels, duration=batch.duration, answers=answers)
 
 
 @torch.no_grad()
@@ -131,7 +131,10 @@ def pair_with_other_audio(objective: Objective, batches: Sequence[Batch]) -> Ite
         for candidate in [*ordered[index + 1 :], *reversed(ordered[:index])]:
             frames = objective.ctc_frames(int(candidate.lengths_B[0]))
             if candidate.labels != batch.labels and (frames is None or frames >= needed):
-                yield batch, replace(candidate, labels=batch.labels, references=batch.references)
+                yield (
+                    batch,
+                    replace(candidate, labels=batch.labels, references=batch.references, questions=batch.questions),
+                )
                 break
 
 
@@ -140,7 +143,7 @@ def _read_out(objective: Objective, batch: Batch) -> Readout:
     if isinstance(objective, CTCObjective):
         return _read_units(objective, batch)
     assert isinstance(objective, SpeechLLMObjective)
-    model, table_VE = objective.model, objective.model.table_VE
+    model, table_VE = objective.model, objective.model.ctc_table_VE
     encoder_BTD, lengths_B = objective.encoder_output(batch)
     projected = model.projector(encoder_BTD, lengths_B)
     lengths_B = model.projector.output_lengths(lengths_B)

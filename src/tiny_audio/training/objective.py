@@ -44,6 +44,15 @@ class Objective(nn.Module, ABC):
     def labels(self, text: str) -> tuple[int, ...]:
         """What a transcript is learnt as."""
 
+    def answer(self, text: str) -> tuple[int, ...]:
+        """What a language model is to write."""
+        return self.labels(text)
+
+    @property
+    def writes_labels(self) -> bool:
+        """Whether a language model's transcript consists of the labels."""
+        return True
+
     def teach(self, task: str) -> str | None:
         """What the user says for a task that this training teaches from now on; None: it teaches transcripts alone.
 

@@ -49,7 +49,7 @@ class SpeechLLMObjective(Objective):
         self.device = model.table_VE.device
         self.frame_rate = model.config.encoder.frame_rate
         self.has_draft = model.is_aligned and model.speech_llm is not None
-        fast = model.table_VE.to(dtype or compute_dtype(self.device, "auto"))
+        fast = model.ctc_table_VE.to(dtype or compute_dtype(self.device, "auto"))
         self.register_buffer("fast_table_VE", fast.detach(), persistent=False)
         self.fast_table_VE: Tensor
 
@@ -93,8 +93,17 @@ class SpeechLLMObjective(Objective):
         return config if self.model.encoder is None or config.is_storable else self.model.encoder
 
     def labels(self, text: str) -> tuple[int, ...]:
+        """Tokens of the language model, for a CTC those that it writes."""
+        return tuple(encode_transcript(self.model.ctc_tokenizer, text)) if text.strip() else ()
+
+    def answer(self, text: str) -> tuple[int, ...]:
         """Tokens of the language model."""
         return tuple(encode_transcript(self.model.tokenizer, text)) if text.strip() else ()
+
+    @property
+    def writes_labels(self) -> bool:
+        """Not where the CTC knows a part of the tokens only."""
+        return self.model.ctc_tokenizer is self.model.tokenizer
 
     def teach(self, task: str) -> str | None:
         """The task's text, where there is a language model to answer."""
@@ -127,7 +136,8 @@ class SpeechLLMObjective(Objective):
         An utterance with a question and without a text says nothing about what is said in it.
         """
         labels: Sequence[Sequence[int]] = batch.labels
-        has_text_B = [bool(row) or question is None for row, question in zip(labels, batch.asked, strict=True)]
+        asks_text_B = [question is None or question.user == task_text("transcribe") for question in batch.asked]
+        has_text_B = [bool(row) or asks_text for row, asks_text in zip(labels, asks_text_B, strict=True)]
         if not all(has_text_B):
             labels = [row for row, has_text in zip(labels, has_text_B, strict=True) if has_text]
             if not labels:
@@ -144,7 +154,7 @@ class SpeechLLMObjective(Objective):
                 projected.blank_BA.float(),
                 lengths_B,
                 labels,
-                self.model.table_VE,
+                self.model.ctc_table_VE,
                 sample=sample,
             )
         return losses_B.sum() / max(step.num_labels, 1)
@@ -178,7 +188,8 @@ class SpeechLLMObjective(Objective):
 
     def prepare(self, labels: Iterable[Sequence[int]], config: TrainConfig) -> None:
         """Draw each normaliser from the frequent tokens and a random few, where the configuration says so."""
-        if self.model.is_aligned and (config.num_frequent_tokens or config.num_random_tokens):
+        num_tokens = config.num_frequent_tokens + config.num_random_tokens
+        if self.model.is_aligned and 0 < num_tokens < len(self.fast_table_VE):
             self.sampler = VocabularySampler(
                 self.fast_table_VE,
                 labels,

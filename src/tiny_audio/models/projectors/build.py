@@ -68,6 +68,8 @@ def _look_up(config: ProjectorConfig, *, encoder_dim: int, llm_dim: int) -> tupl
         problems.append("projector.kind 'conv_blocks' is trained with CTC: set projector.aligned to true")
     if config.stack_factor < 1:
         problems.append(f"projector.stack_factor is {config.stack_factor}, but it must be at least 1")
+    if config.ctc_vocab_size is not None and not config.aligned:
+        problems.append("projector.ctc_vocab_size is for a projector trained with CTC: set projector.aligned to true")
     if problems:
         raise ConfigError(problems)
     sizes = {"encoder_dim": encoder_dim, "llm_dim": llm_dim, "stack_factor": config.stack_factor}
