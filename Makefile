@@ -45,6 +45,7 @@ fix: setup
 setup: .venv/.installed
 	@$(BIN)/tiny-audio weights >/dev/null
 
+# --no-compile: of a gigabyte of packages a few hundred modules are ever imported, and compiled then; it halves the time.
 .venv/.installed: pyproject.toml constraints.txt
 	@python=; for name in python3.11 python3.12 python3.13 python3; do \
 	  if "$$name" -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
@@ -54,5 +55,5 @@ setup: .venv/.installed
 	  exit 1; fi; \
 	echo "setup: creating .venv with $$("$$python" --version); packages are about 1 GB, this takes some minutes" >&2; \
 	"$$python" -m venv .venv >&2 \
-	&& $(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt -e '.[dev,synth,serve,plots,onnx]' >&2 \
+	&& $(BIN)/python -m pip install -qq --disable-pip-version-check --no-compile -c constraints.txt -e '.[dev,synth,serve,plots,onnx]' >&2 \
 	&& touch $@
