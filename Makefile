@@ -45,7 +45,7 @@ fix: setup
 setup: .venv/.installed
 	@$(BIN)/tiny-audio weights >/dev/null
 
-# --no-compile: of a gigabyte of packages a few hundred modules are ever imported, and compiled then; it halves the time.
+# --no-compile: most modules of these packages are never imported; the others are compiled then. It halves the time.
 .venv/.installed: pyproject.toml constraints.txt
 	@python=; for name in python3.11 python3.12 python3.13 python3; do \
 	  if "$$name" -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
