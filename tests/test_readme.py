@@ -182,8 +182,7 @@ def models_are_ranked(_: str, folder: Path) -> None:
 
 RUNS: dict[str, Run] = {
     f"{BIN} --help": Run(check=prints_something),
-    # `make run` has it whole.
-    f"{BIN} transcribe examples/*.flac": Run(check=clips_are_understood, smaller="--mode fast"),
+    f"{BIN} transcribe examples/*.flac": Run(check=clips_are_understood),
     f"{BIN} transcribe examples --format srt,json --word-timestamps -o runs/transcripts": Run(
         check=transcripts_are_written
     ),
@@ -215,7 +214,7 @@ RUNS: dict[str, Run] = {
     f"{BIN} data split data/own.jsonl -o data/own": Run(check=names_files),
     f"{BIN} data chunk data/own.jsonl --max-duration 20 -o data/short.jsonl": Run(check=names_files),
     f"{BIN} data label data/own.jsonl -o data/labelled.jsonl": Run(check=labels_are_right),
-    "bash runs/smoke_cpu.sh runs/smoke": Run(check=training_is_measured, smaller="12 1"),
+    "bash runs/smoke_cpu.sh runs/smoke": Run(check=training_is_measured, smaller="16 2"),
     f"{BIN} diagnose runs/smoke/align": Run(check=prints_something),
     f"{BIN} plan tiny_audio_base --train runs/smoke/cache --time 2h --price-per-hour 1.2": Run(check=names_a_command),
     f"{BIN} train align --train runs/smoke/cache -o runs/lr --lr-range-test": Run(

@@ -100,7 +100,7 @@ def test_whisper_base_writes_what_faster_whisper_writes(tmp_path):
     vocabulary = Tokenizer.from_file(str(fetch(WHISPER_BASE_TOKENIZER))).get_vocab(with_added_tokens=True)
     (tmp_path / "vocabulary.json").write_text(json.dumps(sorted(vocabulary, key=vocabulary.__getitem__)))
     theirs = faster_whisper.WhisperModel(str(tmp_path), device="cpu", compute_type="float32")
-    waveforms = [load_audio(path) for path in EXAMPLES[:3]]
+    waveforms = [load_audio(path) for path in EXAMPLES]
     expected = []
     for waveform in waveforms:
         segments, _ = theirs.transcribe(

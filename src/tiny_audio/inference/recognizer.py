@@ -238,6 +238,7 @@ class Recognizer:
             self._prompt = _Prompt(self.config.prompt, self.tokenizer, self.table_VE, self.speech_llm)
             self.speech_llm = None
         self._head = None
+        # With a part of the vocabulary the product is small anyway, and the language model's head is another one.
         if product_dtype == torch.int8 and len(self.ctc_table_VE) == len(self.table_VE):
             is_tied = self.runner is not None and isinstance(self.runner.head, int8.Int8Linear) and self.runner.is_tied
             self._head = self.runner.head if is_tied and self.runner else int8.Int8Linear(self.table_VE)
