@@ -17,7 +17,7 @@ from tiny_audio.evaluation.results import SystemResult, UtteranceResult
 from tiny_audio.evaluation.scoring import build_scorer
 from tiny_audio.models.asr_model import ASRModel
 from tiny_audio.models.averaging import average_checkpoints
-from tiny_audio.models.checkpoint import save_checkpoint
+from tiny_audio.models.checkpoint import read_config, save_checkpoint
 from tiny_audio.models.modules import build_modules
 from tiny_audio.recipes import build_recipe
 from tiny_audio.training.adaptation import Adaptation, AdaptConfig, adapt
@@ -112,6 +112,22 @@ def test_adapting_trains_measures_on_other_texts_and_leaves_the_old_model_alone(
     assert not any(f'"{text}"' in trained for text in measured)
     again = adapt(str(model), utterances, tmp_path / "out", config=QUICK)  # nothing is left to train
     assert again.own[1].wer == adaptation.own[1].wer
+
+
+def test_hearing_is_adapted_and_the_language_model_stays_as_it_was(tmp_path: Path):
+    model = save_model(tmp_path / "model")
+    adaptation = adapt(str(model), recordings(tmp_path, 20), tmp_path / "out", config=QUICK)
+    folders = (model, tmp_path / "out" / "run" / "checkpoint", adaptation.model)
+    old, trained, mixed = (load_file(folder / "model.safetensors") for folder in folders)
+    assert old.keys() == trained.keys() == mixed.keys()
+    of_llm = {name for name in old if name.startswith("lora.")}
+    assert of_llm
+    changed = {name for name in old if not torch.equal(old[name].half(), trained[name])}
+    assert "projector.down.weight" in changed
+    assert of_llm.isdisjoint(changed)
+    found = read_config(adaptation.model)
+    assert found == read_config(model)
+    assert not found.draft_only
 
 
 def test_what_costs_general_accuracy_is_taken_by_a_smaller_share_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

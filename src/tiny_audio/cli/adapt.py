@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME:SHARE,...",
         help="that read sentences aloud, see `data synth` (default: hibari)",
     )
-    parser.add_argument("--steps", type=int, help="of training (default: by the amount of speech)")
+    parser.add_argument("--steps", type=int, help="of training (default: 240)")
     parser.add_argument("--seed", type=int, default=0, help="same seed, same model (default: 0)")
     parser.add_argument("--threads", type=int, default=0, help="CPU threads (default: all)")
 

@@ -70,8 +70,16 @@ def load_trained_state(state: Mapping[str, Tensor], model: ASRModel) -> None:
             tensor.copy_(state[name])
 
 
-def save_checkpoint(folder: Path, model: ASRModel, *, dtype: torch.dtype) -> None:
+def save_checkpoint(
+    folder: Path, model: ASRModel, *, dtype: torch.dtype, of_llm: Mapping[str, Tensor] | None = None
+) -> None:
     """Write a checkpoint folder; each file appears whole or not at all.
+
+    Args:
+        folder: made when missing.
+        model: what is saved.
+        dtype: of the stored tensors.
+        of_llm: what `split_state` took from a model that is in memory without its language model; saved with it again.
 
     Raises:
         CheckpointError: the language model comes from nowhere, so nobody could load it or its tokenizer again.
@@ -81,10 +89,12 @@ def save_checkpoint(folder: Path, model: ASRModel, *, dtype: torch.dtype) -> Non
             "the language model has no source; expected a name, a hub id or a folder made by its save_pretrained"
         )
     folder.mkdir(parents=True, exist_ok=True)
-    state = {name: tensor.to("cpu", dtype).contiguous() for name, tensor in trained_state(model).items()}
+    tensors = {**trained_state(model), **(of_llm or {})}
+    state = {name: tensor.to("cpu", dtype).contiguous() for name, tensor in tensors.items()}
+    config = pinned(model)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".saving-") as temporary:
         save_file(state, Path(temporary) / WEIGHTS_FILE, metadata={"format": "pt"})
-        pinned(model).save(Path(temporary) / CONFIG_FILE)
+        (config if of_llm is None else replace(config, draft_only=False)).save(Path(temporary) / CONFIG_FILE)
         for name in (WEIGHTS_FILE, CONFIG_FILE):
             (Path(temporary) / name).replace(folder / name)
 
@@ -190,9 +200,14 @@ def load_without_llm(name: str | Path) -> tuple[ASRModel, dict[str, Tensor]]:
         CheckpointError, UnknownNameError, WeightsError: as `load_model`.
     """
     config, state = read_checkpoint(name)
-    of_llm = {key: tensor for key, tensor in state.items() if key.startswith(("lora.", "llm."))}
-    rest = {key: tensor for key, tensor in state.items() if key not in of_llm}
+    rest, of_llm = split_state(state)
     return _build(replace(config, draft_only=True), rest), of_llm
+
+
+def split_state(state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """The tensors of a checkpoint that are not the language model's, and those that are."""
+    of_llm = {key: tensor for key, tensor in state.items() if key.startswith(("lora.", "llm."))}
+    return {key: tensor for key, tensor in state.items() if key not in of_llm}, of_llm
 
 
 def _build(config: ASRConfig, state: Mapping[str, Tensor]) -> ASRModel:

@@ -14,7 +14,7 @@ from tiny_audio.data.stream import Source, StepStream
 from tiny_audio.errors import ConfigError
 from tiny_audio.models.asr_config import ASRConfig, LoRAConfig
 from tiny_audio.models.asr_model import ASRModel
-from tiny_audio.models.checkpoint import load_trained_state, read_checkpoint, trained_state
+from tiny_audio.models.checkpoint import load_trained_state, read_checkpoint, split_state, trained_state
 from tiny_audio.models.modules import build_modules
 from tiny_audio.training.config import CTCSystem, TrainConfig
 from tiny_audio.training.ctc_objective import build_ctc_objective
@@ -59,18 +59,24 @@ def _texts(source: str) -> Iterator[str]:
 def _build_speech_llm_objective(config: TrainConfig, asr_config: ASRConfig) -> SpeechLLMObjective:
     """The encoder is built only where it is trained; else its output comes from a feature cache."""
     initial: dict[str, Tensor] = {}
+    of_llm: dict[str, Tensor] | None = None
     if config.init is not None:
         found, initial = read_checkpoint(config.init)
+        if config.objective == "align" and found.projector.aligned and not found.draft_only:
+            # It goes on hearing alone; its language model is not needed for that and stays as it is.
+            initial, of_llm = split_state(initial)
         asr_config = replace(
             found,
             encoder=replace(found.encoder, lora=_adapters(found.encoder.lora, asr_config.encoder.lora)),
             projector=replace(found.projector, dropout=asr_config.projector.dropout),
-            llm=replace(
+            llm=found.llm
+            if of_llm is not None
+            else replace(
                 found.llm,
                 lora=_adapters(found.llm.lora, asr_config.llm.lora),
                 training=asr_config.llm.training,
             ),
-            draft_only=asr_config.draft_only,
+            draft_only=of_llm is not None or asr_config.draft_only,
         )
     elif config.objective == "correct":
         raise ConfigError(["objective 'correct' starts from an aligned projector; give its checkpoint with --init"])
@@ -85,7 +91,7 @@ def _build_speech_llm_objective(config: TrainConfig, asr_config: ASRConfig) -> S
         load_trained_state({**trained_state(model), **initial}, model)
     if config.objective == "distill":
         return DistillObjective(model, mask=config.mask, config=config.distill, dtype=dtype)
-    return SpeechLLMObjective(model, mask=config.mask, ctc_weight=config.ctc_weight, dtype=dtype)
+    return SpeechLLMObjective(model, mask=config.mask, ctc_weight=config.ctc_weight, dtype=dtype, of_llm=of_llm)
 
 
 def _adapters(found: LoRAConfig | None, wanted: LoRAConfig | None) -> LoRAConfig | None:

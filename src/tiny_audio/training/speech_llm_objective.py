@@ -3,7 +3,7 @@
 Shapes: B batch, T encoder frames, D encoder width, A audio tokens, E LLM width, V vocabulary.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -36,13 +36,21 @@ class SpeechLLMObjective(Objective):
         mask: stretches of encoder frames that are hidden.
         ctc_weight: of the CTC beside a language model.
         dtype: of sums over the vocabulary; None: what the device computes fast.
+        of_llm: trained tensors of a language model that this training does without; they are saved again as they were.
     """
 
     def __init__(
-        self, model: ASRModel, *, mask: MaskConfig, ctc_weight: float, dtype: torch.dtype | None = None
+        self,
+        model: ASRModel,
+        *,
+        mask: MaskConfig,
+        ctc_weight: float,
+        dtype: torch.dtype | None = None,
+        of_llm: Mapping[str, Tensor] | None = None,
     ) -> None:
         super().__init__()
         self.model = model
+        self.of_llm = of_llm
         self.mask = mask
         self.ctc_weight = ctc_weight if model.speech_llm is not None else 1.0
         self.sampler: VocabularySampler | None = None
@@ -169,12 +177,12 @@ class SpeechLLMObjective(Objective):
         return trained_state(self.model)
 
     def load_trained_state(self, state: dict[str, Tensor]) -> None:
-        """Copy tensors of `trained_state` into the model."""
-        load_trained_state(state, self.model)
+        """Copy tensors of `trained_state`, or of what `save` wrote, into the model."""
+        load_trained_state({name: state[name] for name in state.keys() - (self.of_llm or {}).keys()}, self.model)
 
     def save(self, folder: Path) -> None:
         """Write a checkpoint that can be transcribed with; half precision, as it is shipped."""
-        save_checkpoint(folder, self.model, dtype=torch.float16)
+        save_checkpoint(folder, self.model, dtype=torch.float16, of_llm=self.of_llm)
 
     def compiled_parts(self) -> Iterable[nn.Module]:
         """Projector, and what is trained or only runs on either side of it."""
