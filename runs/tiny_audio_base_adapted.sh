@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Data and stage `align` of the recipe tiny_audio_base_adapted, in order; continues where it was interrupted. The
-# shipped model is an older one: experiments/tiny_audio_base/train.sh made it.
+# Data and first stage of the shipped model (recipe tiny_audio_base_adapted), in order; continues where it was
+# interrupted. Its other stages, with 21.6 h more of hibari, are in the model card.
 #
 #   RECORDINGS=folder WORK=folder KOKORO_VOICES=folder [PERCENT=100] bash runs/tiny_audio_base_adapted.sh
 #

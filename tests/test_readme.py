@@ -86,6 +86,14 @@ def is_one_clip(output: str, _: Path) -> None:
                          " movable types."), output  # fmt: skip
 
 
+def is_one_draft(output: str, _: Path) -> None:
+    """The same clip as the CTC alone writes it, with its times; it puts no full stop."""
+    assert output == (
+        "[00:00.000 --> 00:07.554]  printing then for our purpose may be considered as the art of making books by means"
+        " of movable types\n"
+    )
+
+
 def is_json_with_text(output: str, _: Path) -> None:
     assert json.loads(output)["text"]
 
@@ -186,7 +194,7 @@ RUNS: dict[str, Run] = {
     f"{BIN} transcribe examples --format srt,json --word-timestamps -o runs/transcripts": Run(
         check=transcripts_are_written
     ),
-    f"{BIN} transcribe examples/LJ001-0009.flac --mode fast --timestamps": Run(check=is_one_clip),
+    f"{BIN} transcribe examples/LJ001-0009.flac --mode fast --timestamps": Run(check=is_one_draft),
     f"cat examples/LJ001-0009.flac | {BIN} transcribe - --format json": Run(check=is_json_with_text),
     f"arecord -q -t raw -f S16_LE -r 16000 | {BIN} listen -": Run(check=is_one_clip),
     f"{BIN} eval examples/manifest.jsonl --output-dir runs/examples": Run(check=results_are_good),

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Everything that made src/tiny_audio/pretrained/tiny-audio-base, in order. Continues where it was interrupted.
+# Everything that made the first tiny-audio-base, in order; the present one: runs/tiny_audio_base_adapted.sh and the card.
+# Continues where it was interrupted.
 #
 #   RECORDINGS=folder WORK=folder bash experiments/tiny_audio_base/train.sh
 #

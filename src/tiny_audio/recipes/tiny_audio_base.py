@@ -1,4 +1,4 @@
-"""The shipped system: Whisper-base encoder, aligned projector, SmolLM2-135M-Instruct with adapters."""
+"""The shipped system, and the one that trains faster: Whisper-base encoder, aligned projector, SmolLM2-135M-Instruct."""
 
 from dataclasses import replace
 
@@ -20,7 +20,7 @@ def tiny_audio_base() -> Recipe:
 
 
 def tiny_audio_base_adapted() -> Recipe:
-    """The same, with adapters in the encoder's last two blocks, which were made for Whisper's own decoder.
+    """The shipped one: the same, with adapters in the encoder's last two blocks, made for Whisper's own decoder.
 
     What the four blocks before them give is stored; smaller adapters in the language model keep the checkpoint small.
     """
