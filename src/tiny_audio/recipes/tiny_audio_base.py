@@ -1,4 +1,4 @@
-"""The shipped system, and the one that trains faster: Whisper-base encoder, aligned projector, SmolLM2-135M-Instruct."""
+"""The shipped system and one that trains faster: Whisper base, aligned projector, SmolLM2-135M-Instruct."""
 
 from dataclasses import replace
 

@@ -53,8 +53,8 @@ class AdaptConfig:
     max_general_loss: float = 0.005
     """By how much the word error rate of general speech may rise; a fraction."""
     shares: tuple[float, ...] = (0.7, 0.6, 0.5, 0.4, 0.3, 0.2)
-    """How far to go from the old weights to the new ones, tried in this order until general accuracy is kept. The rest of
-    the way teaches as much again of what is forgotten, and hardly more of what is one's own (experiments/LOG.md)."""
+    """How far to go from the old weights to the new ones, tried in this order until general accuracy is kept. Farther,
+    hardly more is learnt and most is forgotten (experiments/LOG.md)."""
     seed: int = 0
 
 
