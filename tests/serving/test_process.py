@@ -16,15 +16,26 @@ import pytest
 from live_server import tone_wav
 
 MAIN = textwrap.dedent("""
-    import sys, threading
+    import signal, sys, time
     from live_server import ENERGY, SlowModel
     from tiny_audio.cli import main, serve
     from tiny_audio.inference.transcriber import Transcriber
     from tiny_audio.serving.engine import Engine
+    from tiny_audio.serving.http_server import HttpServer
 
     def load(args, metrics):
         return Engine(Transcriber(SlowModel(seconds=1.5), vad=ENERGY), num_lanes=2, on_batch=metrics.count_batch)
 
+    if sys.argv[1:] == ["--slow-start"]:
+        del sys.argv[1:]
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # as a shell starts what runs in the background
+        run = HttpServer.run
+
+        def run_later(self, sockets=None):
+            time.sleep(1)
+            run(self, sockets)
+
+        HttpServer.run = run_later
     serve._load_engine = load
     sys.exit(main(["serve", "--port", "0", *sys.argv[1:]]))
 """)
@@ -92,8 +103,9 @@ def test_what_is_said_to_be_served_can_be_reached_at_once(start: Start) -> None:
     assert client.get("/models").status_code == 200
 
 
-def test_ctrl_c_ends_with_130_and_without_a_traceback(start: Start) -> None:
-    process, _ = start()
+@pytest.mark.parametrize("words", [(), ("--slow-start",)], ids=["running", "starting"])
+def test_ctrl_c_ends_with_130_and_without_a_traceback(start: Start, words: tuple[str, ...]) -> None:
+    process, _ = start(*words)
 
     process.send_signal(signal.SIGINT)
 

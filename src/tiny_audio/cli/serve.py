@@ -88,11 +88,13 @@ def run(args: argparse.Namespace) -> int:
     except TinyAudioError as error:
         _say(f"error: {error}")
         return MODEL_FAILED
-    listening.listen(_BACKLOG)  # before it is said: who reads that and connects at once waits a moment, and is served
-    host, port = listening.getsockname()[:2]
-    _say(f"serving {', '.join(config.model_names)} on http://{f'[{host}]' if ':' in host else host}:{port}/v1")
     server = HttpServer(Service(engine, config, metrics))
-    server.run(sockets=[listening])
+    # Both before it is said: who reads that and connects, or ends it, at once waits a moment, and is served.
+    listening.listen(_BACKLOG)
+    with server.capture_signals():
+        host, port = listening.getsockname()[:2]
+        _say(f"serving {', '.join(config.model_names)} on http://{f'[{host}]' if ':' in host else host}:{port}/v1")
+        server.run(sockets=[listening])
     return 128 + signal.SIGINT if server.was_interrupted else 0
 
 
