@@ -21,6 +21,8 @@ from tiny_audio.models.checkpoint import read_config, save_checkpoint
 from tiny_audio.models.modules import build_modules
 from tiny_audio.recipes import build_recipe
 from tiny_audio.training.adaptation import Adaptation, AdaptConfig, adapt
+from tiny_audio.training.build import build_objective
+from tiny_audio.training.speech_llm_objective import SpeechLLMObjective
 from tiny_models import WORDS
 
 QUICK = AdaptConfig(steps=2, copies=1, step_duration=10.0)
@@ -128,6 +130,23 @@ def test_hearing_is_adapted_and_the_language_model_stays_as_it_was(tmp_path: Pat
     found = read_config(adaptation.model)
     assert found == read_config(model)
     assert not found.draft_only
+
+
+def test_align_reads_again_what_it_saved_with_the_language_model(tmp_path: Path):
+    model = save_model(tmp_path / "model")
+    stage = replace(build_recipe("tiny_audio_base").stage("align"), init=str(model))
+    objective = build_objective(stage, tmp_path / "run")
+    assert isinstance(objective, SpeechLLMObjective)
+    assert objective.model.speech_llm is None  # not in memory
+    with torch.no_grad():
+        objective.model.projector.down.weight.add_(1.0)
+    objective.save(tmp_path / "saved")
+    with torch.no_grad():
+        objective.model.projector.down.weight.zero_()
+    saved = load_file(tmp_path / "saved" / "model.safetensors")
+    objective.load_trained_state(saved)  # as the mean of the best checkpoints is
+    assert torch.equal(objective.model.projector.down.weight.half(), saved["projector.down.weight"])
+    assert any(name.startswith("lora.") for name in saved)
 
 
 def test_what_costs_general_accuracy_is_taken_by_a_smaller_share_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--validation", nargs="+", metavar="PATH", default=[], help="manifests to measure WER on")
     parser.add_argument("-o", "--output-dir", type=Path, required=True, help="run folder; an interrupted run continues")
-    parser.add_argument("--init", metavar="DIR", help="checkpoint to start from")
+    parser.add_argument("--init", metavar="DIR", help="checkpoint to start from; align keeps its language model")
     parser.add_argument("--set", nargs="+", metavar="NAME=VALUE", default=[], help="settings, e.g. optim.epochs=2")
     parser.add_argument("--print-config", action="store_true", help="print all settings as JSON and do nothing")
     parser.add_argument(

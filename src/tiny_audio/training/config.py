@@ -121,7 +121,8 @@ class TrainConfig:
     validation: tuple[str, ...] = ()
     """Manifests (or caches) on which WER is measured during training; never trained on."""
     init: str | None = None
-    """Checkpoint folder whose weights the run starts from; `correct` needs one."""
+    """Checkpoint folder whose weights the run starts from; `correct` needs one. `align` leaves its language model as
+    it is, and saves it again."""
     optim: OptimConfig = field(default_factory=OptimConfig)
     data: DataConfig = field(default_factory=DataConfig)
     mask: MaskConfig = field(default_factory=MaskConfig)
