@@ -34,7 +34,7 @@ def test_every_combination_of_facts_can_be_read_from_its_sentence():
     for fact, values in FACTS.items():
         combinations += [{**one, fact: value} for one in combinations for value in values]
     legal = [one for one in combinations if ("noise level" in one) == (one.get("noise", "none") != "none")]
-    assert len({describe(one) for one in legal}) == len(legal) == 3 * 4 * 3 * 6
+    assert len({describe(one) for one in legal}) == len(legal) == 3 * 4 * 3 * 3 * 10
     assert all(read_facts(describe(one)) == one for one in legal)
     assert read_facts("I hear a woman speak fast with loud hiss") == {}
 
@@ -42,8 +42,9 @@ def test_every_combination_of_facts_can_be_read_from_its_sentence():
 def test_added_noise_is_as_loud_as_the_description_says():
     original = recording()
     seen = set()
-    for number in range(60):
-        waveform, facts = described_clip(utterance(clean=True), original, rng_for(0, number, "a"))
+    others = [np.sin(np.arange(16_000) * step).astype(np.float32) for step in (0.1, 0.2)]
+    for number in range(200):
+        waveform, facts = described_clip(utterance(clean=True), original, rng_for(0, number, "a"), others=others)
         quiet = waveform[:8_000] if facts["room"] == "dry" else None
         seen.add((facts["room"], facts["noise"], facts.get("noise level")))
         if quiet is None:
@@ -51,7 +52,14 @@ def test_added_noise_is_as_loud_as_the_description_says():
         snr_db = 20 * np.log10(np.std(waveform[10_000:14_000]) / max(np.std(quiet), 1e-9))
         expected = {"loud": (-1, 12), "faint": (13, 30), None: (60, 200)}[facts.get("noise level")]
         assert expected[0] < snr_db < expected[1]
-    assert len(seen) == 2 * 5
+    assert len(seen) == 2 * (1 + 4 * 2)
+
+
+def test_a_room_has_a_distance_and_nobody_talks_in_the_background_of_a_lone_recording():
+    known = [described_clip(utterance(clean=True), recording(), rng_for(0, number, "a"))[1] for number in range(60)]
+    assert {one.get("distance") for one in known if one["room"] == "dry"} == {None}
+    assert {one.get("distance") for one in known if one["room"] == "echoing"} == {"close", "far"}
+    assert {one["noise"] for one in known} == {"none", "hiss", "rumble", "hum"}
 
 
 def test_of_a_recording_nothing_is_said_that_is_not_known():

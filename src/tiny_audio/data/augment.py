@@ -136,26 +136,40 @@ def add_noise(
     if rng.random() < 0.3:
         time = np.arange(waveform.size) / SAMPLE_RATE
         noise = noise * (1.0 + 0.6 * np.sin(2 * np.pi * rng.uniform(0.1, 2.0) * time + rng.uniform(0, 2 * np.pi)))
+    return mix_noise(waveform, noise, snr_db=snr_db)
+
+
+def mix_noise(waveform: Waveform, noise: np.ndarray, *, snr_db: float) -> Waveform:
+    """Speech and noise of the same length, the noise `snr_db` below the speech, whose level is as in `add_noise`."""
     level = _speech_rms(waveform)
     level = level if level > _QUIET else 0.02
     rms = float(np.sqrt(np.mean(noise**2))) if noise.size else 1.0
-    return (waveform + noise * (level / rms * 10.0 ** (-snr_db / 20.0))).astype(np.float32)
+    return (waveform + noise * (level / max(rms, 1e-9) * 10.0 ** (-snr_db / 20.0))).astype(np.float32)
 
 
 def add_hum(waveform: Waveform, rng: np.random.Generator) -> Waveform:
     """Mains hum of 50 or 60 Hz with harmonics, and a small DC offset."""
-    time = np.arange(waveform.size) / SAMPLE_RATE
-    base = rng.choice([50.0, 60.0])
-    hum = np.zeros(waveform.size)
-    for harmonic in range(1, 6):
-        hum += rng.random() / harmonic * np.sin(2 * np.pi * base * harmonic * time + rng.uniform(0, 2 * np.pi))
+    hum = mains_hum(waveform.size, rng)
     return (waveform + hum * rng.uniform(0.001, 0.02) + rng.uniform(-0.02, 0.02)).astype(np.float32)
 
 
-def simulate_room(waveform: Waveform, rng: np.random.Generator, *, rt60: Seconds) -> Waveform:
+def mains_hum(num_samples: int, rng: np.random.Generator) -> np.ndarray:
+    """50 or 60 Hz and four harmonics, about as loud as full scale."""
+    time = np.arange(num_samples) / SAMPLE_RATE
+    base = rng.choice([50.0, 60.0])
+    hum = np.zeros(num_samples)
+    for harmonic in range(1, 6):
+        hum += rng.random() / harmonic * np.sin(2 * np.pi * base * harmonic * time + rng.uniform(0, 2 * np.pi))
+    return hum
+
+
+def simulate_room(
+    waveform: Waveform, rng: np.random.Generator, *, rt60: Seconds, direct_db: tuple[float, float] = (-3.0, 12.0)
+) -> Waveform:
     """Reverberation by exponentially decaying noise; `rt60` is the time until it has fallen by 60 dB.
 
-    The direct sound stays where it was, so word times hold; level and length are kept.
+    The direct sound stays where it was, so word times hold; level and length are kept. `direct_db` is the range of the
+    direct sound's level over that of the echoes: the further away, the lower.
     """
     if not waveform.size:
         return waveform
@@ -165,7 +179,7 @@ def simulate_room(waveform: Waveform, rng: np.random.Generator, *, rt60: Seconds
     response[: seconds_to_samples(rng.uniform(0.001, 0.01))] = 0.0
     energy = float(np.sqrt(np.sum(response**2)))
     if energy > 0.0:
-        response *= 10.0 ** (-rng.uniform(-3.0, 12.0) / 20.0) / energy
+        response *= 10.0 ** (-rng.uniform(*direct_db) / 20.0) / energy
     response[0] = 1.0
     size = 1 << (waveform.size + length - 1).bit_length()
     wet = np.fft.irfft(np.fft.rfft(waveform, size) * np.fft.rfft(response, size), size)[: waveform.size]

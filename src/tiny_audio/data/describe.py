@@ -5,6 +5,7 @@ is `clean`, recorded close by without noise or echo. Noise and room are added to
 the words and the time from the first to the last sound. What is not known is not said.
 """
 
+import contextlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -14,27 +15,28 @@ import numpy as np
 import soundfile
 
 from tiny_audio.audio.timebase import SAMPLE_RATE, samples_to_seconds
-from tiny_audio.data.augment import add_noise, change_gain, rng_for, simulate_room
+from tiny_audio.data.augment import change_gain, coloured_noise, mains_hum, mix_noise, rng_for, simulate_room
 from tiny_audio.data.manifest import Utterance, write_manifest
 from tiny_audio.data.recordings import load_waveform
 from tiny_audio.data.synth import trim_silence
 from tiny_audio.errors import AudioError, DatasetError
-from tiny_audio.text.descriptions import describe
+from tiny_audio.text.descriptions import describe, pace_of
 from tiny_audio.types import Seconds, Waveform
 
 TASK = "describe"
 _SPEAKERS = {"female": "woman", "male": "man"}
-_SLOW, _FAST = 12.0, 16.5
-"""Letters a second (14 are 180 words a minute); between them is a normal pace, and near them nothing is said of it."""
-_UNSURE = 0.75
-_MIN_LETTERS = 20
-"""Fewer are too few to speak of a pace."""
 _NOISE_PROBABILITY = 0.5
 _ROOM_PROBABILITY = 0.5
-_NOISES = {"hiss": (0.0, 0.5), "rumble": (1.5, 2.0)}
+_COLOURS = {"hiss": (0.0, 0.5), "rumble": (1.5, 2.0)}
 """How steeply the power falls with frequency, see `augment.coloured_noise`."""
+_NUM_VOICES = (3, 6)
+"""That talk at once in the background; fewer could be understood."""
+_MAX_VOICES = 64
+"""Recordings kept in memory for that."""
 _SNR_DB = {"loud": (0.0, 10.0), "faint": (16.0, 26.0)}
 _RT60: tuple[Seconds, Seconds] = (0.35, 0.8)
+_DIRECT_DB = {"close": (6.0, 12.0), "far": (-6.0, 0.0)}
+"""Level of the direct sound over the echoes: what distance is heard by."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +69,7 @@ def describe_recordings(
             f"found id '{twice[0]}' twice, and {len(twice) - 1} others; expected manifests that share none"
         )
     (output_dir / "audio").mkdir(parents=True, exist_ok=True)
+    others = _voices(utterances, seed)
     written: list[Utterance] = []
     skipped: dict[str, str] = {}
     for utterance in utterances:
@@ -76,7 +79,7 @@ def describe_recordings(
             skipped[utterance.id] = str(error)
             continue
         for copy in range(copies):
-            waveform, facts = described_clip(utterance, recording, rng_for(seed, copy, utterance.id))
+            waveform, facts = described_clip(utterance, recording, rng_for(seed, copy, utterance.id), others=others)
             if not facts:
                 skipped[utterance.id] = "the manifest says neither `sex` nor `clean`, and it is too short for a pace"
                 continue
@@ -100,41 +103,65 @@ def describe_recordings(
     return DescribeReport(num_written=len(written), skipped=skipped)
 
 
+def _voices(utterances: Sequence[Utterance], seed: int) -> list[Waveform]:
+    """A few clean recordings whose sum is babble; none where there are too few."""
+    clean = [utterance for utterance in utterances if utterance.extra.get("clean") and utterance.duration > 1.0]
+    if len(clean) < _NUM_VOICES[1]:
+        return []
+    rng = rng_for(seed, 0, "voices")
+    found: list[Waveform] = []
+    for index in rng.permutation(len(clean))[:_MAX_VOICES]:
+        with contextlib.suppress(AudioError):  # said where it is described itself
+            found.append(load_waveform(clean[index]))
+    return found
+
+
 def described_clip(
-    utterance: Utterance, recording: Waveform, rng: np.random.Generator
+    utterance: Utterance, recording: Waveform, rng: np.random.Generator, *, others: Sequence[Waveform] = ()
 ) -> tuple[Waveform, dict[str, str]]:
-    """A clip of the recording, and all that is known of it, as `text.descriptions` names it."""
+    """A clip of the recording, and all that is known of it, as `text.descriptions` names it.
+
+    Args:
+        utterance: what its manifest says.
+        recording: its sound.
+        rng: of room and noise.
+        others: recordings to make a babble of voices from; none: no such noise.
+    """
     facts: dict[str, str] = {}
     if (speaker := _SPEAKERS.get(str(utterance.extra.get("sex", "")))) is not None:
         facts["speaker"] = speaker
-    if (pace := _pace(utterance.text, recording)) is not None:
+    if (pace := pace_of(utterance.text, samples_to_seconds(trim_silence(recording).size))) is not None:
         facts["pace"] = pace
     if not utterance.extra.get("clean"):
         return recording, facts
     waveform = recording
     facts["room"] = "echoing" if rng.random() < _ROOM_PROBABILITY else "dry"
     if facts["room"] == "echoing":
-        waveform = simulate_room(waveform, rng, rt60=rng.uniform(*_RT60))
+        facts["distance"] = str(rng.choice(list(_DIRECT_DB)))
+        direct_db = _DIRECT_DB[facts["distance"]]
+        waveform = simulate_room(waveform, rng, rt60=rng.uniform(*_RT60), direct_db=direct_db)
     facts["noise"] = "none"
     if rng.random() < _NOISE_PROBABILITY:
-        facts["noise"] = str(rng.choice(list(_NOISES)))
+        facts["noise"] = str(rng.choice([*_COLOURS, "hum", *(["voices"] if others else [])]))
         facts["noise level"] = str(rng.choice(list(_SNR_DB)))
-        snr_db = rng.uniform(*_SNR_DB[facts["noise level"]])
-        waveform = add_noise(waveform, rng, snr_db=snr_db, slope=_NOISES[facts["noise"]])
+        noise = _noise(facts["noise"], waveform.size, rng, others)
+        waveform = mix_noise(waveform, noise, snr_db=rng.uniform(*_SNR_DB[facts["noise level"]]))
     return np.clip(change_gain(waveform, rng.uniform(-12.0, 0.0)), -1.0, 1.0).astype(np.float32), facts
+
+
+def _noise(kind: str, num_samples: int, rng: np.random.Generator, others: Sequence[Waveform]) -> np.ndarray:
+    """Of any level."""
+    if kind == "hum":
+        return mains_hum(num_samples, rng)
+    if kind != "voices":
+        return coloured_noise(num_samples, rng, slope=rng.uniform(*_COLOURS[kind]))
+    babble = np.zeros(num_samples)
+    for _ in range(rng.integers(_NUM_VOICES[0], _NUM_VOICES[1] + 1)):
+        voice = others[int(rng.integers(len(others)))]
+        turned = np.roll(np.resize(voice, num_samples), rng.integers(num_samples))
+        babble += turned / max(float(np.sqrt(np.mean(voice**2))), 1e-9)
+    return babble
 
 
 def _file_name(id: str) -> str:
     return id.replace("/", "_")
-
-
-def _pace(text: str, recording: Waveform) -> str | None:
-    """Slow, normal or fast; None where that cannot be told."""
-    num_letters = sum(character.isalpha() for character in text)
-    duration = samples_to_seconds(trim_silence(recording).size)
-    if num_letters < _MIN_LETTERS or not duration or any(character.isdigit() for character in text):
-        return None
-    rate = num_letters / duration
-    if min(abs(rate - _SLOW), abs(rate - _FAST)) < _UNSURE:
-        return None
-    return "slow" if rate < _SLOW else "fast" if rate > _FAST else "normal"

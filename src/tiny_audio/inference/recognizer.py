@@ -30,6 +30,7 @@ from tiny_audio.models.asr_model import ASRModel
 from tiny_audio.models.checkpoint import load_without_llm
 from tiny_audio.models.ctc import ctc_loss, is_feasible
 from tiny_audio.models.ctc_alignment import align_words
+from tiny_audio.models.describer import Describer
 from tiny_audio.models.hotwords import count_hotwords, hotword_candidates
 from tiny_audio.models.joint_decoding import CandidateScores, choose_text, ctc_candidates
 from tiny_audio.models.llama_runner import LlamaRunner
@@ -40,6 +41,7 @@ from tiny_audio.models.speculative import Decoded, DraftedPrompt, decode
 from tiny_audio.models.speech_llm import SpeechLLM, Turn
 from tiny_audio.models.splice import splice_audio
 from tiny_audio.models.words import Word
+from tiny_audio.text.descriptions import describe, pace_of
 from tiny_audio.text.prompts import (
     PromptConfig,
     Tokenizer,
@@ -224,6 +226,7 @@ class Recognizer:
         self.table_VE = model.table_VE
         self.ctc_tokenizer, self.ctc_table_VE = model.ctc_tokenizer, model.ctc_table_VE
         self.projector = model.projector
+        self.describer = model.describer
         product_dtype = resolve_dtype(dtype, self.table_VE.device)
         self._half = product_dtype if product_dtype in (torch.bfloat16, torch.float16) else None
         self.encoder = model.encoder
@@ -287,7 +290,9 @@ class Recognizer:
 
     @torch.inference_mode()
     def answer_waveforms(self, waveforms: Sequence[Waveform], task: str) -> list[str]:
-        """What the language model writes, greedily, about 16 kHz waveforms of 0.1 to 30 s each.
+        """What the model says about 16 kHz waveforms of 0.1 to 30 s each.
+
+        A description comes from the describer, where there is one; all else the language model writes, greedily.
 
         Args:
             waveforms: the audio.
@@ -299,6 +304,8 @@ class Recognizer:
             ConfigError: there is no language model in this mode.
         """
         self.config.check_task(task)
+        if task == "describe" and self.describer is not None:
+            return [self._describe(waveform, self.describer) for waveform in waveforms]
         if not self._has_llm:
             raise ConfigError([f"'{task}' needs the language model; use mode accurate"])
         heard = [self._embedded(one) for one in self._hear_waveforms(waveforms)]
@@ -317,6 +324,30 @@ class Recognizer:
             decoded = decode(self.runner, rows, end_id=prompt.end_id, end_ids=prompt.end_ids)
             answers = [one.token_ids for one in decoded]
         return [decode_transcript(self.tokenizer, token_ids) for token_ids in answers]
+
+    def _describe(self, waveform: Waveform, describer: Describer) -> str:
+        """What is probable enough to be said of one recording."""
+        assert self.encoder is not None, "this model was built without its encoder"
+        block = self.config.encoder.stored_block
+        frozen = self.encoder if block is None else self.encoder.until(block)
+        features, feature_lengths_1 = self.encoder.features([waveform])
+        device = self.table_VE.device
+        with torch.autocast(device.type, dtype=self._half, enabled=self._half is not None):
+            first = frozen(features.to(device), feature_lengths_1.to(device))
+            output = first if block is None else self.encoder.resume(first.last_hidden_state, first.lengths, block)
+        (facts,) = describer.describe(first.last_hidden_state, first.lengths)
+        (heard,) = self._hear(output.last_hidden_state.float(), output.lengths)
+        if heard.posteriors is not None and (pace := self._pace(heard.draft, heard.posteriors)) is not None:
+            facts["pace"] = pace
+        return describe(facts)
+
+    def _pace(self, text: str, posteriors: FramePosteriors) -> str | None:
+        """From the first frame in which something is said to the last."""
+        spoken = (posteriors.blank_A < posteriors.top_log_probs_AK[:, 0]).nonzero().flatten().tolist()
+        if not spoken:
+            return None
+        frame_duration = self.config.audio_downsample_rate / self.config.encoder.frame_rate
+        return pace_of(text, (spoken[-1] - spoken[0] + 1) * frame_duration)
 
     def _hear_waveforms(self, waveforms: Sequence[Waveform]) -> list[_Heard]:
         assert self.encoder is not None, "this model was built without its encoder"

@@ -129,7 +129,9 @@ class ASRConfig:
     llm_dim: int = 576
     vocab_size: int = 49_152
     tasks: tuple[str, ...] = ("transcribe",)
-    """What the language model has been trained to do (names of `text.prompts.TASKS`); training adds to it."""
+    """What the model has been trained to do (names of `text.prompts.TASKS`); training adds to it."""
+    described_facts: dict[str, Any] = field(default_factory=dict)
+    """What `models.describer` has been trained to name: facts, and the values of each; empty: there is no describer."""
     draft_only: bool = False
     """Aligned by CTC and nothing more: the text is the CTC draft and no language model is loaded."""
     format_version: int = FORMAT_VERSION

@@ -31,12 +31,16 @@ PRETRAINED = Path(__file__).parent.parent / "pretrained"
 
 
 def trained_state(model: ASRModel) -> dict[str, Tensor]:
-    """All tensors that a checkpoint must hold, by name: `projector.*`, `lora.*`, `encoder_lora.*`, and whole parts.
+    """All tensors that a checkpoint must hold, by name.
+
+    They are `projector.*`, `lora.*`, `encoder_lora.*`, `describer.*`, and whole parts.
 
     The tensors are the model's own, not copies.
     """
     state = {f"projector.{name}": tensor for name, tensor in model.projector.state_dict(keep_vars=True).items()}
     config = model.config
+    if model.describer is not None:
+        state |= {f"describer.{name}": tensor for name, tensor in model.describer.state_dict(keep_vars=True).items()}
     if model.speech_llm is not None:
         state |= _part(model.speech_llm.llm, "llm", "lora", keeps_all=config.llm.training == "full")
     if model.encoder is not None:
@@ -88,13 +92,22 @@ def save_checkpoint(
         raise CheckpointError(
             "the language model has no source; expected a name, a hub id or a folder made by its save_pretrained"
         )
-    folder.mkdir(parents=True, exist_ok=True)
-    tensors = {**trained_state(model), **(of_llm or {})}
-    state = {name: tensor.to("cpu", dtype).contiguous() for name, tensor in tensors.items()}
     config = pinned(model)
+    write_checkpoint(
+        folder,
+        config if of_llm is None else replace(config, draft_only=False),
+        {**trained_state(model), **(of_llm or {})},
+        dtype=dtype,
+    )
+
+
+def write_checkpoint(folder: Path, config: ASRConfig, tensors: Mapping[str, Tensor], *, dtype: torch.dtype) -> None:
+    """Write what `read_checkpoint` reads; each file appears whole or not at all."""
+    folder.mkdir(parents=True, exist_ok=True)
+    state = {name: tensor.to("cpu", dtype).contiguous() for name, tensor in tensors.items()}
     with tempfile.TemporaryDirectory(dir=folder, prefix=".saving-") as temporary:
         save_file(state, Path(temporary) / WEIGHTS_FILE, metadata={"format": "pt"})
-        (config if of_llm is None else replace(config, draft_only=False)).save(Path(temporary) / CONFIG_FILE)
+        config.save(Path(temporary) / CONFIG_FILE)
         for name in (WEIGHTS_FILE, CONFIG_FILE):
             (Path(temporary) / name).replace(folder / name)
 

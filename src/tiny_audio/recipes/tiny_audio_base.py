@@ -47,6 +47,11 @@ def _recipe(name: str, summary: str, model: ASRConfig, *, hardware: str) -> Reci
                 model=model,
                 optim=OptimConfig(learning_rate=1e-4, lora_learning_rate=3e-4, epochs=1.0, max_batch_duration=80.0),
             ),
+            "describe": TrainConfig(
+                objective="describe",
+                model=model,
+                optim=OptimConfig(learning_rate=1e-2, warmup_steps=20, max_steps=600, max_batch_duration=640.0),
+            ),
         },
         hardware=hardware,
     )

@@ -18,6 +18,7 @@ from tiny_audio.models.checkpoint import load_trained_state, read_checkpoint, sp
 from tiny_audio.models.modules import build_modules
 from tiny_audio.training.config import CTCSystem, TrainConfig
 from tiny_audio.training.ctc_objective import build_ctc_objective
+from tiny_audio.training.describe_objective import build_describe_objective
 from tiny_audio.training.distill_objective import DistillObjective
 from tiny_audio.training.objective import Objective
 from tiny_audio.training.precision import compute_dtype
@@ -36,6 +37,8 @@ def build_objective(config: TrainConfig, run_folder: Path) -> Objective:
             # Recordings that change each time have no features to keep.
             is_cached=config.data.augment is None,
         )
+    if config.objective == "describe":
+        return build_describe_objective(config.init)
     return _build_speech_llm_objective(config, config.model)
 
 
@@ -65,9 +68,15 @@ def _build_speech_llm_objective(config: TrainConfig, asr_config: ASRConfig) -> S
         if config.objective == "align" and found.projector.aligned and not found.draft_only:
             # It goes on hearing alone; its language model is not needed for that and stays as it is.
             initial, of_llm = split_state(initial)
+        encoder = replace(found.encoder, lora=_adapters(found.encoder.lora, asr_config.encoder.lora))
+        if found.described_facts and encoder.stored_block != found.encoder.stored_block:
+            # What the describer listened to is about to change.
+            initial = {name: tensor for name, tensor in initial.items() if not name.startswith("describer.")}
+            tasks = tuple(task for task in found.tasks if task != "describe")
+            found = replace(found, described_facts={}, tasks=tasks)
         asr_config = replace(
             found,
-            encoder=replace(found.encoder, lora=_adapters(found.encoder.lora, asr_config.encoder.lora)),
+            encoder=encoder,
             projector=replace(found.projector, dropout=asr_config.projector.dropout),
             llm=found.llm
             if of_llm is not None
