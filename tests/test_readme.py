@@ -126,6 +126,12 @@ def names_files(output: str, folder: Path) -> None:
     assert all((folder / line).is_file() for line in output.splitlines())
 
 
+def clips_are_described(output: str, _: Path) -> None:
+    descriptions = [line.split("\t")[1] for line in output.splitlines()]
+    assert len(descriptions) == 5
+    assert all(one.startswith("A woman speaks ") and one.endswith("without noise.") for one in descriptions)
+
+
 def names_a_checkpoint(output: str, folder: Path) -> None:
     assert (folder / output.strip() / "model.safetensors").is_file()
 
@@ -197,6 +203,7 @@ RUNS: dict[str, Run] = {
     f"{BIN} transcribe examples/LJ001-0009.flac --mode fast --timestamps": Run(check=is_one_draft),
     f"cat examples/LJ001-0009.flac | {BIN} transcribe - --format json": Run(check=is_json_with_text),
     f"arecord -q -t raw -f S16_LE -r 16000 | {BIN} listen -": Run(check=is_one_clip),
+    f"{BIN} describe examples/*.flac": Run(check=clips_are_described),
     f"{BIN} eval examples/manifest.jsonl --output-dir runs/examples": Run(check=results_are_good),
     f"{BIN} eval tiny-audio-base whisper-base --dataset examples --output-dir runs/compare": Run(
         check=systems_are_compared, smaller="--max-samples 1"
@@ -211,6 +218,9 @@ RUNS: dict[str, Run] = {
     ),
     f"{BIN} train align {ON} -o runs/align": Run(check=names_a_checkpoint, smaller=ONE_STEP),
     f"{BIN} train correct --init runs/align/best {ON} -o runs/correct": Run(check=names_a_checkpoint, smaller=ONE_STEP),
+    f"{BIN} train describe --init runs/correct/best --train data/described/manifest.jsonl -o runs/describe": Run(
+        check=names_a_checkpoint, smaller=ONE_STEP
+    ),
     f"{BIN} eval runs/correct/best examples/manifest.jsonl": Run(check=prints_something, smaller="--max-samples 1"),
     f"{BIN} train ctc --recipe aut_tiny_ctc --train data/speech/manifest.jsonl {VALIDATION} -o runs/aut": Run(
         check=names_a_checkpoint, smaller=ONE_STEP

