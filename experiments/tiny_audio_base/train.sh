@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Everything that made the first tiny-audio-base, in order; the present one: runs/tiny_audio_base_adapted.sh and the card.
+# Everything that made the first tiny-audio-base, in order; the present one: runs/tiny_audio_base.sh.
 # Continues where it was interrupted.
 #
 #   RECORDINGS=folder WORK=folder bash experiments/tiny_audio_base/train.sh

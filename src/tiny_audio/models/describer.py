@@ -17,6 +17,8 @@ from torch.nn import functional as F
 
 MIN_PROBABILITY = 0.6
 """Below it nothing is said."""
+NOTHING = "none"
+"""Value of a fact that says there is no such thing."""
 
 
 class Describer(nn.Module):
@@ -51,11 +53,21 @@ class Describer(nn.Module):
         logits = self(frames_BTD, lengths_B)
         rows: list[dict[str, str]] = [{} for _ in range(len(frames_BTD))]
         for fact, logits_BN in logits.items():
-            best_B = logits_BN.softmax(dim=1).max(dim=1)
-            for row, probability, index in zip(rows, best_B.values.tolist(), best_B.indices.tolist(), strict=True):
+            for row, probabilities in zip(rows, logits_BN.softmax(dim=1).tolist(), strict=True):
+                value, probability = _likeliest(dict(zip(self.facts[fact], probabilities, strict=True)))
                 if probability >= MIN_PROBABILITY:
-                    row[fact] = self.facts[fact][index]
+                    row[fact] = value
         return [_consistent(row) for row in rows]
+
+
+def _likeliest(values: Mapping[str, float]) -> tuple[str, float]:
+    """A value and how sure it is; that there is something at all is as sure as all its kinds together."""
+    kinds = {value: probability for value, probability in values.items() if value != NOTHING}
+    kind = max(kinds, key=lambda value: kinds[value])
+    if NOTHING not in values:
+        return kind, kinds[kind]
+    something = 1.0 - values[NOTHING]
+    return (kind, something) if something >= 0.5 else (NOTHING, values[NOTHING])
 
 
 def _consistent(facts: dict[str, str]) -> dict[str, str]:
@@ -63,6 +75,6 @@ def _consistent(facts: dict[str, str]) -> dict[str, str]:
     dropped = set()
     if facts.get("room") != "echoing":
         dropped.add("distance")
-    if facts.get("noise", "none") == "none":
+    if facts.get("noise", NOTHING) == NOTHING:
         dropped.add("noise level")
     return {fact: value for fact, value in facts.items() if fact not in dropped}

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from tiny_audio.models.asr_config import ASRConfig, ProjectorConfig
+from tiny_audio.models.describer import Describer
 from tiny_audio.models.encoders.build import build_encoder, encoder_architecture
 from tiny_audio.models.encoders.encoder import Encoder
 from tiny_audio.models.llm import build_llm, build_tokenizer, llm_architecture, load_embeddings
@@ -91,7 +92,9 @@ def count_module(module: nn.Module) -> ParameterCount:
 
 
 def count_parameters(config: ASRConfig) -> dict[str, ParameterCount]:
-    """Parameters of `encoder`, `projector` and `decoder` at full size, without memory for them or a download.
+    """Parameters of `encoder`, `projector`, `decoder`, and of a `describer` where there is one, at full size.
+
+    Nothing is downloaded, and no memory filled.
 
     Before there is a language model, `decoder` is its embedding table, which the CTC reads.
     """
@@ -103,11 +106,14 @@ def count_parameters(config: ASRConfig) -> dict[str, ParameterCount]:
             if config.draft_only
             else count_module(build_llm(bare.llm))
         )
-        return {
+        counts = {
             "encoder": count_module(build_encoder(bare.encoder)),
             "projector": count_module(build_projector(config.projector, **sizes)),
             "decoder": decoder,
         }
+        if config.described_facts:
+            counts["describer"] = count_module(Describer(config.encoder_dim, config.described_facts))
+        return counts
 
 
 def without_source(config: ASRConfig) -> ASRConfig:

@@ -88,11 +88,14 @@ def component_titles(config: "ASRConfig") -> dict[str, str]:
         return f"{name} + LoRA" if lora else name
 
     llm = (config.llm.source or "random weights").rsplit("/", 1)[-1]
-    return {
+    titles = {
         "encoder": f"ENCODER ({adapted(_FAMILIES[config.encoder.family], config.encoder.lora)})",
         "projector": f"PROJECTOR ({config.projector.kind}{', aligned' if config.projector.aligned else ''})",
         "decoder": f"DECODER ({adapted(llm, config.llm.lora)})",
     }
+    if config.described_facts:
+        titles["describer"] = f"DESCRIBER ({', '.join(config.described_facts)})"
+    return titles
 
 
 def training_memory(counts: Mapping[str, "ParameterCount"]) -> int:

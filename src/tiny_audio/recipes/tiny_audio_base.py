@@ -50,7 +50,7 @@ def _recipe(name: str, summary: str, model: ASRConfig, *, hardware: str) -> Reci
             "describe": TrainConfig(
                 objective="describe",
                 model=model,
-                optim=OptimConfig(learning_rate=1e-2, warmup_steps=20, max_steps=600, max_batch_duration=640.0),
+                optim=OptimConfig(learning_rate=2e-2, warmup_steps=20, max_steps=600, max_batch_duration=640.0),
             ),
         },
         hardware=hardware,
