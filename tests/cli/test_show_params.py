@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from tiny_audio.cli import main
+from tiny_audio.models.checkpoint import read_config
 from tiny_audio.models.ctc_model import CTCConfig, CTCModel
 from tiny_audio.models.encoders.aut import aut_preset
-from tiny_audio.models.checkpoint import read_config
 from tiny_audio.recipes import RECIPES, build_recipe
 from tiny_audio.recipes.chapter_claims import CHAPTER_CLAIMS
 from tiny_audio.text.ctc_units import CTCUnits
