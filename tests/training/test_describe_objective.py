@@ -14,7 +14,7 @@ from tiny_audio.cli import main
 from tiny_audio.data.batch import Batch
 from tiny_audio.data.manifest import Utterance, write_manifest
 from tiny_audio.data.stream import Step
-from tiny_audio.errors import ConfigError
+from tiny_audio.errors import ConfigError, PromptError
 from tiny_audio.inference.recognizer import Recognizer
 from tiny_audio.models.asr_config import LoRAConfig
 from tiny_audio.models.asr_model import ASRModel
@@ -99,6 +99,9 @@ def test_it_says_what_it_was_taught_and_the_rest_of_the_checkpoint_is_the_same(t
         for folder in (start, run.checkpoint)
     ]
     assert texts[0] == texts[1]
+
+    with pytest.raises(PromptError, match="tiny-audio describe"):  # the language model was not taught it
+        ASRModel.from_pretrained(run.checkpoint).generate(noise(16_000, 5), task="describe")
 
 
 def test_a_run_that_was_interrupted_ends_like_one_that_was_not(tmp_path: Path):

@@ -238,7 +238,7 @@ class Transcriber:
         return _segment(id, chunk, hypothesis)
 
     def respond_batch(self, waveforms: Sequence[Waveform], task: str) -> list[str]:
-        """What the language model answers about each 16 kHz waveform of 0.1 to 30 s, such as `describe`.
+        """What the model answers about each 16 kHz waveform of 0.1 to 30 s, such as `describe`.
 
         Raises:
             AnswerError: the model has not been trained for that task, or has no language model.

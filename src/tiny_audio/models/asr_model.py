@@ -130,7 +130,7 @@ class ASRModel(nn.Module):
 
         Raises:
             UnknownNameError: no such task.
-            PromptError: neither audio nor a prompt, or a task that the model was not trained for.
+            PromptError: neither audio nor a prompt, or a task that the language model was not trained for.
         """
         if self.speech_llm is None:
             raise CheckpointError("this checkpoint has no language model yet; expected one that `correct` has trained")
@@ -141,6 +141,11 @@ class ASRModel(nn.Module):
         else:
             if prompt is None:
                 self.config.check_task(task)
+                if task == "describe" and self.describer is not None:
+                    raise PromptError(
+                        "'describe' is not the language model's task in this model; use `Recognizer.answer_waveforms`"
+                        " or `tiny-audio describe`, which ask its describer"
+                    )
             user = task_text(task) if prompt is None else question_text(prompt)
             encoder_BTD, lengths_B = self._encode(audio, sampling_rate)
             projected = self.projector(encoder_BTD, lengths_B)

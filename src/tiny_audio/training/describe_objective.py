@@ -22,7 +22,7 @@ from tiny_audio.text.descriptions import FACTS, describe, read_facts
 from tiny_audio.training.objective import Objective, StepOutput
 
 TASK = "describe"
-_PREFIX = f"{TASK}r."
+_PREFIX = "describer."
 _MEASURED = "pace"
 """Follows from the words and their time; the others are heard."""
 _UNKNOWN = 0
