@@ -14,13 +14,14 @@ import torch
 from miniatures import noise
 from tiny_audio.audio.io import load_audio
 from tiny_audio.errors import ExportError, OutputError
-from tiny_audio.export.onnx_export import check_exportable, export_onnx, token_bytes
+from tiny_audio.export.onnx_export import check_exportable, export_onnx
 from tiny_audio.export.onnx_recognizer import OnnxRecognizer, collapse_greedy
 from tiny_audio.inference.recognizer import Recognizer
 from tiny_audio.inference.transcriber import Transcriber
 from tiny_audio.models.asr_config import ASRConfig, EncoderConfig
 from tiny_audio.models.asr_model import ASRModel
 from tiny_audio.models.ctc import collapse
+from tiny_audio.text.token_bytes import token_bytes
 from tiny_models import TINY_CONFIG, WORDS, tiny_asr_model, word_tokenizer
 
 SPEECH = [Path(__file__).parents[2] / "examples" / name for name in ("LJ001-0009.flac", "LJ001-0120.flac")]

@@ -42,7 +42,9 @@ def test_a_loss_in_half_precision_is_never_negative(part: str):
     for label in range(50):
         hidden_1AE = (36 * table_VE[label]).expand(1, 1, -1)
         table = table_VE.bfloat16() if part == "table" else table_VE
-        sample = VocabularySample(table_NE=table_VE.bfloat16(), log_weights_N=torch.zeros(50))
+        sample = VocabularySample(
+            table_NE=table_VE.bfloat16(), log_weights_N=torch.zeros(50), always_M=torch.arange(50)
+        )
         loss = ctc_loss(
             hidden_1AE,
             torch.full((1, 1), -50.0),

@@ -116,7 +116,7 @@ def _prompt_view(model: ASRModel, audio_AE: Tensor, kept_A: Tensor, token_durati
     ids = speech_llm.prompt_ids(len(audio_AE))
     place = ids.index(speech_llm.audio_token_id)
     before, after = ids[:place], ids[place + len(audio_AE) :]
-    nearest = nearest_tokens(audio_AE, model.ctc_table_VE, model.tokenizer, num_tokens=1)
+    nearest = nearest_tokens(audio_AE, model.table_VE, model.tokenizer, num_tokens=1)
     return PromptView(
         before=tuple(model.tokenizer.decode([token_id]) for token_id in before),
         audio=tuple(guesses[0] for guesses in nearest),

@@ -10,7 +10,6 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -26,6 +25,7 @@ from tiny_audio.models.asr_model import ASRModel
 from tiny_audio.models.checkpoint import load_without_llm, read_config
 from tiny_audio.models.ctc_model import is_ctc_checkpoint
 from tiny_audio.models.encoders.whisper import WhisperEncoder
+from tiny_audio.text.token_bytes import token_bytes
 from tiny_audio.weights.store import SILERO_VAD, fetch
 
 READER = "tiny_audio.export.onnx_recognizer"
@@ -150,39 +150,6 @@ def _check_aligned(config: ASRConfig) -> None:
             f"projector '{config.projector.kind}' is not aligned, so there is no CTC draft; "
             "expected a checkpoint with projector.aligned, or another --format"
         )
-
-
-def token_bytes(tokenizer: Any, size: int) -> list[bytes]:
-    """What each token writes; nothing for control tokens.
-
-    Raises:
-        ExportError: the tokenizer is not byte-level BPE.
-    """
-    from tokenizers import decoders, pre_tokenizers
-
-    backend = tokenizer.backend_tokenizer
-    if not isinstance(backend.decoder, decoders.ByteLevel):
-        raise ExportError("the tokenizer is not byte-level BPE, as those of Llama 3, Qwen and SmolLM are; use another")
-    special = {token_id for token_id, token in tokenizer.added_tokens_decoder.items() if token.special}
-    added = {token_id: token.content for token_id, token in tokenizer.added_tokens_decoder.items()}
-    byte_of = _byte_of_symbol(pre_tokenizers.ByteLevel.alphabet())
-    tokens = []
-    for token_id in range(size):
-        token = backend.id_to_token(token_id)
-        if token is None or token_id in special:
-            tokens.append(b"")
-        elif token_id in added:  # written as it is, not in symbols for bytes
-            tokens.append(token.encode())
-        else:
-            tokens.append(bytes(byte_of[symbol] for symbol in token))
-    return tokens
-
-
-def _byte_of_symbol(alphabet: list[str]) -> dict[str, int]:
-    """GPT-2's letters for bytes: printable ones stand for themselves, the others are numbered from 256 on."""
-    printable = {ord(symbol) for symbol in alphabet if ord(symbol) < 256}
-    others = (byte for byte in range(256) if byte not in printable)
-    return {chr(byte): byte for byte in printable} | {chr(256 + place): byte for place, byte in enumerate(others)}
 
 
 def _write_graph(model: ASRModel, path: Path) -> None:

@@ -6,7 +6,7 @@ Shapes: B batch, T encoder frames, D encoder width, A audio tokens, E LLM width,
 """
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, get_args
@@ -153,6 +153,18 @@ class _Prompt:
         return splice_audio(tokens_1LE, [audio_AE], ids_1L, placeholder)[0]
 
 
+def _ctc_head(of_embeddings: Callable[[Tensor], Tensor], spelling_VS: Tensor) -> Callable[[Tensor], Tensor]:
+    """Logits of the CTC from the language model's own head and, in 8 bits, the embeddings of spellings, if any."""
+    if not spelling_VS.shape[1]:
+        return of_embeddings
+    of_spellings, width = int8.Int8Linear(spelling_VS), spelling_VS.shape[1]
+
+    def logits(hidden_AK: Tensor) -> Tensor:
+        return of_embeddings(hidden_AK[:, :-width]).add_(of_spellings(hidden_AK[:, -width:]))
+
+    return logits
+
+
 def _can_run_by_layers(config: ASRConfig) -> bool:
     """Whether the language model is a plain Llama in one file, and not one that the checkpoint holds itself."""
     if config.draft_only or config.llm.training == "full":
@@ -244,7 +256,8 @@ class Recognizer:
         # With a part of the vocabulary the product is small anyway, and the language model's head is another one.
         if product_dtype == torch.int8 and len(self.ctc_table_VE) == len(self.table_VE):
             is_tied = self.runner is not None and isinstance(self.runner.head, int8.Int8Linear) and self.runner.is_tied
-            self._head = self.runner.head if is_tied and self.runner else int8.Int8Linear(self.table_VE)
+            of_embeddings = self.runner.head if is_tied and self.runner else int8.Int8Linear(self.table_VE)
+            self._head = _ctc_head(of_embeddings, self.ctc_table_VE[:, self.table_VE.shape[1] :])
 
     @classmethod
     def from_pretrained(

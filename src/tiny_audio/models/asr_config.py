@@ -75,6 +75,8 @@ class ProjectorConfig:
     ctc_vocab_size: int | None = None
     """Tokens of the vocabulary that the CTC writes: the first ones, which come of the first merges. None: all, and
     what is rare has to be heard to be learnt (`text.truncated_bpe`)."""
+    spelling_dim: int = 0
+    """`conv_blocks`: width of what the CTC compares with how a token is spelt, beside its embedding; 0: nothing."""
     hidden_dim: int = 1024
     stack_factor: int = 4
     """Encoder frames an audio token stands for; 4 turns 50 Hz into 12.5 Hz."""

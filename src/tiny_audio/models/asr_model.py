@@ -52,6 +52,8 @@ class ASRModel(nn.Module):
         self.describer = Describer(config.encoder_dim, facts).requires_grad_(False) if facts else None
         self.register_buffer("table_VE", modules.table_VE, persistent=False)
         self.table_VE: Tensor
+        self.register_buffer("_kept_ctc_table_VE", None, persistent=False)
+        self._kept_ctc_table_VE: Tensor | None
 
     @classmethod
     def from_pretrained(cls, name: str | Path = "tiny-audio-base", *, config: ASRConfig | None = None) -> "ASRModel":
@@ -82,8 +84,25 @@ class ASRModel(nn.Module):
 
     @property
     def ctc_table_VE(self) -> Tensor:  # noqa: N802 - shape suffix
-        """Embeddings of the tokens that the CTC writes."""
-        return self.table_VE[: self.config.projector.ctc_vocab_size]
+        """Embeddings of the tokens that the CTC writes; those of their spelling stand behind them where it has any."""
+        if self._kept_ctc_table_VE is not None:
+            return self._kept_ctc_table_VE
+        table_VE = self.table_VE[: self.config.projector.ctc_vocab_size]
+        spelling = getattr(self.projector, "spelling", None)
+        return table_VE if spelling is None else torch.cat([table_VE, spelling().to(table_VE)], dim=1)
+
+    @torch.no_grad()
+    def keep_ctc_table(self) -> None:
+        """Make `ctc_table_VE` once, until the model is trained on; its part that is `table_VE` is in memory once."""
+        self._kept_ctc_table_VE = kept_VE = self.ctc_table_VE
+        if len(kept_VE) == len(self.table_VE) and self.speech_llm is None:
+            self.table_VE = kept_VE[:, : self.table_VE.shape[1]]
+
+    def train(self, mode: bool = True) -> "ASRModel":
+        """What was made once may change in training."""
+        if mode:
+            self._kept_ctc_table_VE = None
+        return super().train(mode)
 
     @property
     def is_aligned(self) -> bool:
@@ -105,7 +124,7 @@ class ASRModel(nn.Module):
         """Projector output `(B, A, E)`; of an aligned projector, its vectors in token space."""
         projector = self.projector.projector if isinstance(self.projector, AlignmentHeads) else self.projector
         projected = projector(encoder_BTD, lengths_B)
-        return projected.hidden_BAE if isinstance(projected, Projected) else projected
+        return projected.hidden_BAE[..., : self.config.llm_dim] if isinstance(projected, Projected) else projected
 
     @torch.inference_mode()
     def generate(

@@ -232,4 +232,5 @@ def _build(config: ASRConfig, state: Mapping[str, Tensor]) -> ASRModel:
         )
     check_prompt(model.tokenizer, config.prompt)
     load_trained_state(state, model)
-    return model.eval()
+    model.eval().keep_ctc_table()
+    return model

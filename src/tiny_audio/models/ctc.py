@@ -32,12 +32,13 @@ def is_feasible(num_frames: int, labels: Sequence[int]) -> bool:
 class _TableLogsumexp(torch.autograd.Function):
     """`logsumexp(hidden @ table.T + bias)` by rows.
 
-    Its gradient, softmax @ table, is made in the same pass and kept instead of the logits.
+    The gradient of `hidden`, softmax @ table, is made in the same pass and kept instead of the logits; a table that
+    learns, made from spellings, needs the softmax itself.
     """
 
     @staticmethod
     def forward(ctx: Any, hidden_NE: Tensor, table_VE: Tensor, bias_V: Tensor | None) -> Tensor:
-        normalisers, means = [], []
+        normalisers, means, shares = [], [], []
         for block in hidden_NE.detach().to(table_VE.dtype).split(_ROWS_PER_BLOCK):
             logits = (block @ table_VE.T).float()
             if bias_V is not None:
@@ -48,18 +49,21 @@ class _TableLogsumexp(torch.autograd.Function):
             normalisers.append((highest + total.log()).squeeze(1))
             if ctx.needs_input_grad[0]:
                 means.append((weights.to(table_VE.dtype) @ table_VE).float() / total)
-        if means:
-            ctx.save_for_backward(torch.cat(means))
+            if ctx.needs_input_grad[1]:
+                shares.append((weights / total).to(table_VE.dtype))
+        ctx.save_for_backward(*(torch.cat(parts) if parts else None for parts in (means, shares)), hidden_NE)
         return torch.cat(normalisers)
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
-        (mean_NE,) = ctx.saved_tensors
-        return grads[0][:, None] * mean_NE, None, None
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+        mean_NE, share_NV, hidden_NE = ctx.saved_tensors
+        of_hidden_NE = None if mean_NE is None else grads[0][:, None] * mean_NE
+        of_table_VE = None if share_NV is None else share_NV.T @ (grads[0][:, None] * hidden_NE).to(share_NV.dtype)
+        return of_hidden_NE, of_table_VE, None
 
 
 def table_logsumexp(hidden_NE: Tensor, table_VE: Tensor, bias_V: Tensor | None = None) -> Tensor:
-    """Log of the sum over the vocabulary of exp(<hidden, embedding> + bias), `(N,)`; only `hidden` gets a gradient."""
+    """Log of the sum over the vocabulary of exp(<hidden, embedding> + bias), `(N,)`; `bias` gets no gradient."""
     return _TableLogsumexp.apply(hidden_NE, table_VE, bias_V)  # type: ignore[no-any-return]
 
 
@@ -71,6 +75,12 @@ class VocabularySample:
     """Embeddings of the part, in the format the sum is computed in."""
     log_weights_N: Tensor
     """Logarithm of how many tokens each one stands for; 0 for those that are always in."""
+    always_M: Tensor
+    """Ids of the first M, which are always in, ascending."""
+
+    def rows(self, token_ids: Tensor) -> Tensor:
+        """Embeddings of some that are always in."""
+        return self.table_NE[torch.searchsorted(self.always_M, token_ids).clamp_max(len(self.always_M) - 1)]
 
 
 class _AlignmentLoss(torch.autograd.Function):
@@ -118,8 +128,8 @@ def ctc_loss(
         blank_BA: logit of the blank.
         lengths_B: valid frames of each row.
         labels: token ids of each row.
-        table_VE: frozen embedding table.
-        sample: stands for the whole vocabulary in the normaliser; must contain all labels with weight 1.
+        table_VE: embedding table.
+        sample: stands for the whole table, in the normaliser and else; must have all labels among those always in.
         normaliser_BA: log of the sum over vocabulary and blank, where it is known already.
     """
     num_rows, num_frames, _ = hidden_BAE.shape
@@ -138,9 +148,9 @@ def ctc_loss(
     for row, ids in zip(own_BN, distinct, strict=True):
         row[: len(ids)] = torch.tensor(ids, dtype=torch.long)
     # In the normaliser's own format: a label that is more exact than its sum would get a probability above 1.
-    dtype = table_VE.dtype if sample is None else sample.table_NE.dtype
-    own_BNE = table_VE[own_BN.to(table_VE.device)].to(dtype)
-    own_logits_BAN = (hidden_BAE.to(dtype) @ own_BNE.transpose(1, 2)).to(hidden_BAE.dtype)
+    own_BN = own_BN.to(hidden_BAE.device)
+    own_BNE = table_VE[own_BN] if sample is None else sample.rows(own_BN)
+    own_logits_BAN = (hidden_BAE.to(own_BNE.dtype) @ own_BNE.transpose(1, 2)).to(hidden_BAE.dtype)
     logits_BAN = torch.cat([blank_BA.unsqueeze(-1), own_logits_BAN], dim=-1)
     log_probs_ABN = (logits_BAN - normaliser_BA.unsqueeze(-1)).transpose(0, 1)
     local = [[1 + ids.index(label) for label in row] for row, ids in zip(labels, distinct, strict=True)]

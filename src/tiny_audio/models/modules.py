@@ -11,8 +11,10 @@ from tiny_audio.models.encoders.build import build_encoder, encoder_architecture
 from tiny_audio.models.encoders.encoder import Encoder
 from tiny_audio.models.llm import build_llm, build_tokenizer, llm_architecture, load_embeddings
 from tiny_audio.models.projectors.build import build_projector
+from tiny_audio.models.projectors.conv_blocks import ConvBlocksProjector
 from tiny_audio.models.speech_llm import SpeechLLM
 from tiny_audio.text.prompts import Tokenizer
+from tiny_audio.text.token_bytes import token_bytes
 from tiny_audio.text.truncated_bpe import TruncatedBPE
 
 
@@ -48,6 +50,8 @@ def build_modules(config: ASRConfig, *, with_encoder: bool = True, llm_dtype: to
         table_VE = speech_llm.llm.get_input_embeddings().weight
     projector = build_projector(config.projector, encoder_dim=config.encoder_dim, llm_dim=config.llm_dim)
     projector.calibrate(table_VE, rms=config.projector.output_scale)
+    if isinstance(projector, ConvBlocksProjector) and projector.spelling is not None:
+        projector.spelling.set_tokens(token_bytes(tokenizer, config.projector.ctc_vocab_size or len(table_VE)))
     return Modules(
         encoder=build_encoder(config.encoder) if with_encoder else None,
         projector=projector,

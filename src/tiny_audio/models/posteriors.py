@@ -102,7 +102,9 @@ def embed_frames(
     kept_A = kept_frames(posteriors, blank_threshold=blank_threshold)
     candidates_AKE = table_VE[posteriors.top_ids_AK[kept_A]].to(hidden_AE.dtype)
     weights_AK = (candidates_AKE @ hidden_AE[kept_A].unsqueeze(-1)).squeeze(-1).float().softmax(dim=1)
-    mix_AE = (weights_AK.to(hidden_AE.dtype).unsqueeze(1) @ candidates_AKE).squeeze(1)
+    # The language model reads its own embeddings, without what the CTC has behind them.
+    of_llm_AKE = candidates_AKE[..., : residual_AE.shape[-1]]
+    mix_AE = (weights_AK.to(hidden_AE.dtype).unsqueeze(1) @ of_llm_AKE).squeeze(1)
     return mix_AE + residual_AE[kept_A]
 
 

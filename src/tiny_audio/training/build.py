@@ -77,7 +77,12 @@ def _build_speech_llm_objective(config: TrainConfig, asr_config: ASRConfig) -> S
         asr_config = replace(
             found,
             encoder=encoder,
-            projector=replace(found.projector, dropout=asr_config.projector.dropout),
+            projector=replace(
+                found.projector,
+                dropout=asr_config.projector.dropout,
+                # Words that are known already are then also compared with their spelling.
+                spelling_dim=found.projector.spelling_dim or asr_config.projector.spelling_dim,
+            ),
             llm=found.llm
             if of_llm is not None
             else replace(

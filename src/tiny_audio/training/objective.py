@@ -73,6 +73,12 @@ class Objective(nn.Module, ABC):
         micro-batches and processes that share a step have together the loss that one batch of it has.
         """
 
+    def begin_step(self, step: Step) -> None:
+        """Compute once what the batches of a step share; without it each of them computes it for itself."""
+
+    def end_step(self) -> None:
+        """Take the gradients of what they shared on to the parameters, and forget it."""
+
     @abstractmethod
     def transcribe(self, batch: Batch) -> Sequence[SpeechHypothesis]:
         """Texts and drafts of a batch, as the model in its present state would give them."""

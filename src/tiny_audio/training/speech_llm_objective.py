@@ -4,7 +4,7 @@ Shapes: B batch, T encoder frames, D encoder width, A audio tokens, E LLM width,
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +17,27 @@ from tiny_audio.inference.recognizer import Hypothesis, Recognizer
 from tiny_audio.models.asr_config import EncoderConfig
 from tiny_audio.models.asr_model import ASRModel
 from tiny_audio.models.checkpoint import load_trained_state, save_checkpoint, trained_state
-from tiny_audio.models.ctc import ctc_loss
+from tiny_audio.models.ctc import VocabularySample, ctc_loss
 from tiny_audio.models.encoders.encoder import Encoder
 from tiny_audio.models.projectors.aligned import Projected
+from tiny_audio.models.projectors.spelling import SpellingEncoder
 from tiny_audio.models.speech_llm import SpeechLLM
 from tiny_audio.text.prompts import encode_transcript, task_text
 from tiny_audio.training.config import MaskConfig, TrainConfig
 from tiny_audio.training.objective import Objective, StepOutput, row_generators
 from tiny_audio.training.precision import compute_dtype
 from tiny_audio.training.vocabulary import VocabularySampler
+
+
+@dataclass(kw_only=True)
+class _Shared:
+    """What is made of the letters once a step: spelling costs as much for one utterance as for all."""
+
+    step_seed: int
+    table_VE: Tensor | None = None
+    made_NE: Tensor | None = None
+    """Rows of the sample with what they were made of; `sample` has them as a leaf, which collects gradients."""
+    sample: VocabularySample | None = None
 
 
 class SpeechLLMObjective(Objective):
@@ -57,9 +69,11 @@ class SpeechLLMObjective(Objective):
         self.device = model.table_VE.device
         self.frame_rate = model.config.encoder.frame_rate
         self.has_draft = model.is_aligned and model.speech_llm is not None
-        fast = model.ctc_table_VE.to(dtype or compute_dtype(self.device, "auto"))
+        fast = model.table_VE[: model.config.projector.ctc_vocab_size].to(dtype or compute_dtype(self.device, "auto"))
         self.register_buffer("fast_table_VE", fast.detach(), persistent=False)
         self.fast_table_VE: Tensor
+        self.spelling: SpellingEncoder | None = getattr(model.projector, "spelling", None)
+        self._shared: _Shared | None = None
 
     def forward(self, batch: Batch, step: Step) -> StepOutput:
         """CTC loss a label, and the language model's a token; its tokens are the labels and the end of each row."""
@@ -74,7 +88,7 @@ class SpeechLLMObjective(Objective):
             loss = loss + self.ctc_weight * ctc
             metrics["ctc_loss"] = ctc.item()
         if self.model.speech_llm is not None:
-            embeds = self.model.audio_embeddings(projected, lengths_B, self.fast_table_VE)
+            embeds = self.model.audio_embeddings(projected, lengths_B, self._table(step))
             answer_loss, answer_metrics = self._answer_loss(self.model.speech_llm, embeds, batch, step)
             loss = loss + answer_loss
             metrics |= answer_metrics
@@ -153,19 +167,68 @@ class SpeechLLMObjective(Objective):
             chosen_B = torch.tensor(has_text_B, device=projected.hidden_BAE.device)
             projected = Projected(*(output[chosen_B] for output in projected))
             lengths_B = lengths_B[chosen_B.to(lengths_B.device)]
-        sample = None
+        sample, table_VE = None, self.model.table_VE
         if self.sampler is not None:
-            sample = self.sampler.draw(step.labels, torch.Generator().manual_seed(step.seed))
+            sample = self._sample(step)
+        else:
+            table_VE = self.model.ctc_table_VE
         with torch.autocast(self.device.type, enabled=False):
             losses_B = ctc_loss(
                 projected.hidden_BAE.float(),
                 projected.blank_BA.float(),
                 lengths_B,
                 labels,
-                self.model.ctc_table_VE,
+                table_VE,
                 sample=sample,
             )
         return losses_B.sum() / max(step.num_labels, 1)
+
+    def begin_step(self, step: Step) -> None:
+        """Spell the tokens once."""
+        self._shared = None
+        if self.spelling is not None:
+            shared = _Shared(step_seed=step.seed)
+            if self.model.speech_llm is not None:
+                shared.table_VE = self._table(step)
+            if self.sampler is not None:
+                sample = self._sample(step)
+                shared.made_NE = sample.table_NE
+                shared.sample = replace(sample, table_NE=sample.table_NE.detach().requires_grad_())
+            self._shared = shared
+
+    def end_step(self) -> None:
+        """What the batches want of the spelt tokens is wanted of the letters."""
+        shared, self._shared = self._shared, None
+        if shared is not None and shared.sample is not None and shared.made_NE is not None:
+            gradient_NE = shared.sample.table_NE.grad
+            if gradient_NE is not None:
+                shared.made_NE.backward(gradient_NE)  # type: ignore[no-untyped-call]
+
+    def _sample(self, step: Step) -> VocabularySample:
+        """The part of the vocabulary that this step sums over."""
+        shared = self._shared
+        if shared is not None and shared.step_seed == step.seed and shared.sample is not None:
+            return shared.sample
+        assert self.sampler is not None
+        return self.sampler.draw(step.labels, torch.Generator().manual_seed(step.seed))
+
+    def _table(self, step: Step) -> Tensor:
+        """The CTC's whole table in the format of the sums, without gradients."""
+        shared = self._shared
+        if shared is not None and shared.step_seed == step.seed and shared.table_VE is not None:
+            return shared.table_VE
+        with torch.no_grad():
+            return self._ctc_rows()
+
+    def _ctc_rows(self, token_ids_N: Tensor | None = None) -> Tensor:
+        """The CTC's embeddings of some tokens, or of all, in the format of the sums."""
+        table_NE = self.fast_table_VE
+        if token_ids_N is not None:
+            token_ids_N = token_ids_N.to(self.device)
+            table_NE = table_NE[token_ids_N]
+        if self.spelling is None:
+            return table_NE
+        return torch.cat([table_NE, self.spelling(token_ids_N).to(table_NE)], dim=1)
 
     def transcribe(self, batch: Batch) -> list[Hypothesis]:
         """Texts and drafts of a batch, as the model in its present state would give them."""
@@ -199,7 +262,8 @@ class SpeechLLMObjective(Objective):
         num_tokens = config.num_frequent_tokens + config.num_random_tokens
         if self.model.is_aligned and 0 < num_tokens < len(self.fast_table_VE):
             self.sampler = VocabularySampler(
-                self.fast_table_VE,
+                self._ctc_rows,
+                len(self.fast_table_VE),
                 labels,
                 num_frequent=config.num_frequent_tokens,
                 num_random=config.num_random_tokens,

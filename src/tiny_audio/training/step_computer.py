@@ -70,6 +70,8 @@ class StepComputer:
         metrics: defaultdict[str, float] = defaultdict(float)
         bad_ids: list[str] = []
         self._objective.zero_grad(set_to_none=True)
+        with self._autocast():
+            self._objective.begin_step(step)
         for piece, weight in [*pieces, *((batch, 0.0) for batch in idle)]:
             too_large = False
             try:
@@ -87,6 +89,7 @@ class StepComputer:
                 bad_ids += self._not_finite(step, piece)
             for name, value in output.metrics.items():
                 metrics[name] += weight * value
+        self._objective.end_step()
         return StepShare(metrics=metrics, bad_ids=bad_ids)
 
     def _forward(self, step: Step, batch: Batch) -> StepOutput:

@@ -21,7 +21,8 @@ class Projected(NamedTuple):
     """Output of an aligned projector for each audio token."""
 
     hidden_BAE: Tensor
-    """Its inner product with a token's embedding is that token's CTC logit."""
+    """Its inner product with a token's embedding is that token's CTC logit; wider than E where the CTC also compares
+    spellings, whose embeddings then stand behind the language model's."""
     blank_BA: Tensor
     """CTC logit of the blank."""
     residual_BAE: Tensor

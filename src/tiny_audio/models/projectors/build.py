@@ -17,7 +17,7 @@ from tiny_audio.models.projectors.ultravox import UltravoxProjector
 
 # What each kind reads of the configuration, beside `stack_factor`.
 PROJECTORS: dict[str, tuple[Any, tuple[str, ...]]] = {
-    "conv_blocks": (ConvBlocksProjector, ("hidden_dim", "num_blocks")),
+    "conv_blocks": (ConvBlocksProjector, ("hidden_dim", "num_blocks", "spelling_dim")),
     "linear": (LinearProjector, ()),
     "mlp": (MLPProjector, ("hidden_dim",)),
     "conv_mlp": (ConvMLPProjector, ()),
@@ -70,6 +70,8 @@ def _look_up(config: ProjectorConfig, *, encoder_dim: int, llm_dim: int) -> tupl
         problems.append(f"projector.stack_factor is {config.stack_factor}, but it must be at least 1")
     if config.ctc_vocab_size is not None and not config.aligned:
         problems.append("projector.ctc_vocab_size is for a projector trained with CTC: set projector.aligned to true")
+    if config.spelling_dim and cls is not ConvBlocksProjector:
+        problems.append(f"projector.spelling_dim is for 'conv_blocks'; set it to 0 for '{config.kind}'")
     if problems:
         raise ConfigError(problems)
     sizes = {"encoder_dim": encoder_dim, "llm_dim": llm_dim, "stack_factor": config.stack_factor}

@@ -3,13 +3,18 @@
 Shapes: B batch, T encoder frames, D encoder width, A audio tokens, H hidden width, E LLM width.
 """
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tiny_audio.models.projectors.aligned import AlignedProjector, Projected
 from tiny_audio.models.projectors.projector import all_lengths, stack_frames, stacked_lengths, valid_positions
+from tiny_audio.models.projectors.spelling import SpellingEncoder
 
 _KERNEL_SIZE = 5
+_SPELLED_ALONE = 0.4
+"""Share of the utterances in training whose CTC has only the spelling: what the table knows already would not let it
+learn how frequent words sound, from which it is to tell the others."""
 
 
 class ConvBlocksProjector(AlignedProjector):
@@ -25,6 +30,8 @@ class ConvBlocksProjector(AlignedProjector):
         stack_factor: encoder frames an audio token stands for.
         num_blocks: residual blocks in the middle, each of which sees two audio tokens to either side.
         dropout: of the stacked input, and inside.
+        spelling_dim: width S of what the CTC compares with the spelling of a token, behind the E for its embedding;
+            0: it compares embeddings alone.
     """
 
     def __init__(
@@ -36,6 +43,7 @@ class ConvBlocksProjector(AlignedProjector):
         stack_factor: int = 4,
         num_blocks: int = 2,
         dropout: float = 0.1,
+        spelling_dim: int = 0,
     ) -> None:
         super().__init__()
         self.stack_factor = stack_factor
@@ -49,15 +57,28 @@ class ConvBlocksProjector(AlignedProjector):
         self.residual = nn.Linear(hidden_dim, llm_dim)
         nn.init.zeros_(self.residual.weight)
         nn.init.zeros_(self.residual.bias)
+        self.spelling = SpellingEncoder(spelling_dim) if spelling_dim else None
+        if self.spelling is not None:
+            # Nothing at first: a projector that knows its words goes on from there.
+            self.sound = nn.Linear(hidden_dim, spelling_dim)
+            nn.init.zeros_(self.sound.weight)
+            nn.init.zeros_(self.sound.bias)
 
     @staticmethod
     def num_parameters(
-        *, encoder_dim: int, llm_dim: int, hidden_dim: int, stack_factor: int, num_blocks: int = 2
+        *,
+        encoder_dim: int,
+        llm_dim: int,
+        hidden_dim: int,
+        stack_factor: int,
+        num_blocks: int = 2,
+        spelling_dim: int = 0,
     ) -> int:
-        """2D + K * H + H, in each block H^2 + 9H, then 2H + 2 * (H * E + E) + H + 1."""
+        """2D + K * H + H, in each block H^2 + 9H, then 2H + 2 * (H * E + E) + H + 1; the spelling, and H * S + S."""
         entry = 2 * encoder_dim + encoder_dim * stack_factor * hidden_dim + hidden_dim
         block = hidden_dim**2 + (_KERNEL_SIZE + 4) * hidden_dim
-        return entry + num_blocks * block + 3 * hidden_dim + 1 + 2 * (hidden_dim + 1) * llm_dim
+        spelling = SpellingEncoder.num_parameters(spelling_dim) + (hidden_dim + 1) * spelling_dim if spelling_dim else 0
+        return entry + num_blocks * block + 3 * hidden_dim + 1 + 2 * (hidden_dim + 1) * llm_dim + spelling
 
     def output_lengths(self, lengths_B: Tensor) -> Tensor:
         """Audio tokens for that many encoder frames; a last partial stack counts."""
@@ -74,7 +95,13 @@ class ConvBlocksProjector(AlignedProjector):
         for block in self.blocks:
             hidden_BAH = block(hidden_BAH, valid_BA1)
         hidden_BAH = self.dropout(F.gelu(self.norm_out(hidden_BAH)))
-        return Projected(self.down(hidden_BAH), self.blank(hidden_BAH).squeeze(-1), self.residual(hidden_BAH))
+        token_BAE = self.down(hidden_BAH)
+        if self.spelling is not None:
+            if self.training:
+                is_whole_B11 = torch.rand(len(token_BAE), 1, 1, device=token_BAE.device) >= _SPELLED_ALONE
+                token_BAE = token_BAE * is_whole_B11
+            token_BAE = torch.cat([token_BAE, self.sound(hidden_BAH)], dim=-1)
+        return Projected(token_BAE, self.blank(hidden_BAH).squeeze(-1), self.residual(hidden_BAH))
 
     def calibrate(self, table_VE: Tensor, *, rms: float | None = None) -> None:
         """Nothing to do: the language model reads mixes of embeddings, and the logits start small by themselves."""
