@@ -143,6 +143,6 @@ def projected_tokens(model: ASRModel, encoded: EncoderOutput) -> list[torch.Tens
 def logits(model: ASRModel, encoded: EncoderOutput) -> list[torch.Tensor]:
     """What the language model expects as the first token of each answer, `(V,)`, from the encoder's output on."""
     lengths_B = model.projector.output_lengths(encoded.lengths)
-    embeds = model.audio_embeddings(model.projector(*encoded), lengths_B, model.table_VE)
+    embeds = model.audio_embeddings(model.projector(*encoded), lengths_B, model.ctc_table_VE)
     assert model.speech_llm is not None
     return [model.speech_llm.prefill(audio_AE)[1].flatten() for audio_AE in embeds]

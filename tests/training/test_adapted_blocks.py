@@ -138,3 +138,29 @@ def test_training_goes_on_with_the_adapters_that_a_checkpoint_has(tmp_path: Path
     assert isinstance(found, SpeechLLMObjective)
     torch.testing.assert_close(found.trained_state(), trained_state(model))
     assert found.model.config.encoder.lora == replace(ADAPTED.lora, dropout=wanted.dropout if wanted else 0.0)
+
+
+def test_a_projector_learns_alone_and_goes_on_with_spellings_from_what_it_knows(tmp_path: Path):
+    config = miniature(build_recipe("tiny_audio_base").model, tmp_path / "llm")
+    encoder = replace(ADAPTED, source=str(save_encoder(tmp_path / "encoder", "whisper")), architecture={})
+    config = replace(config, encoder=encoder)
+    model = ASRModel(config).eval()
+    train_adapters(model)
+    save_checkpoint(tmp_path / "old", model, dtype=torch.float32)
+    stage = build_recipe("tiny_audio_base").stage("align")
+    wanted = replace(config, draft_only=True, projector=replace(config.projector, spelling_dim=8))
+    stage = replace(stage, model=wanted, init=str(tmp_path / "old"), optim=replace(stage.optim, lora_learning_rate=0.0))
+    found = build_objective(stage, tmp_path / "run")
+    assert isinstance(found, SpeechLLMObjective)
+    trained = [name for name, parameter in found.named_parameters() if parameter.requires_grad]
+    assert trained
+    assert all(name.startswith("model.projector.") for name in trained)
+    assert any(name.startswith("model.projector.spelling.") for name in trained)
+    frames = torch.randn(1, 24, config.encoder_dim)
+    with torch.inference_mode():
+        before, after = (one.projector(frames).hidden_BAE @ one.ctc_table_VE.T for one in (model, found.model.eval()))
+    torch.testing.assert_close(after, before, atol=1e-4, rtol=1e-4)
+    found.save(tmp_path / "new")
+    again = ASRModel.from_pretrained(tmp_path / "new")
+    assert again.config.projector.spelling_dim == 8
+    torch.testing.assert_close(again.ctc_table_VE, found.model.ctc_table_VE, atol=1e-2, rtol=1e-2)

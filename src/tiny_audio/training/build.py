@@ -103,6 +103,11 @@ def _build_speech_llm_objective(config: TrainConfig, asr_config: ASRConfig) -> S
     if initial:
         # An aligned checkpoint has no adapters yet: they keep their start.
         load_trained_state({**trained_state(model), **initial}, model)
+    if config.optim.lora_learning_rate == 0:
+        # What keeps its values needs no gradients: hearing alone is then trained twice as fast.
+        for name, parameter in model.named_parameters():
+            if not name.startswith("projector."):
+                parameter.requires_grad_(False)
     if config.objective == "distill":
         return DistillObjective(model, mask=config.mask, config=config.distill, dtype=dtype)
     return SpeechLLMObjective(model, mask=config.mask, ctc_weight=config.ctc_weight, dtype=dtype, of_llm=of_llm)

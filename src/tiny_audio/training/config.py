@@ -21,7 +21,7 @@ class OptimConfig:
     learning_rate: float = 1e-3
     """Peak rate of the projector."""
     lora_learning_rate: float = 3e-4
-    """Peak rate of all that is trained in the language model and in the encoder."""
+    """Peak rate of all that is trained in the language model and in the encoder; 0: the projector alone is trained."""
     warmup_steps: int = 200
     floor: float = 0.0
     """Where the cosine ends, as a share of the peak rate."""
@@ -182,9 +182,11 @@ class TrainConfig:
             problems.append("optim.max_steps and optim.epochs are both 0; set one")
         problems += [
             f"optim.{name} is {getattr(self.optim, name)}; expected more than 0"
-            for name in ("learning_rate", "lora_learning_rate", "max_batch_duration")
+            for name in ("learning_rate", "max_batch_duration")
             if getattr(self.optim, name) <= 0
         ]
+        if self.optim.lora_learning_rate < 0:
+            problems.append(f"optim.lora_learning_rate is {self.optim.lora_learning_rate}; expected 0 or more")
         problems += [
             f"{name} is {getattr(self, name)}; expected 1 or more"
             for name in ("validate_every", "save_every", "max_validation_utterances", "keep_best")
