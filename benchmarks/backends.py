@@ -122,7 +122,7 @@ def _hear(recognizer: Recognizer, clip: Waveform) -> object:
     """Without the beam search, which no other runtime has."""
     output = _encode(recognizer, clip)
     hidden_BAE, blank_BA, _ = recognizer.projector(output.last_hidden_state, output.lengths)
-    return frame_posteriors(hidden_BAE[0], blank_BA[0], recognizer.table_VE, head=recognizer._head)
+    return frame_posteriors(hidden_BAE[0], blank_BA[0], recognizer.ctc_table_VE, head=recognizer._head)
 
 
 def _writer(recognizer: Recognizer) -> tuple[Job, Job]:

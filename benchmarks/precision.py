@@ -95,7 +95,7 @@ def _encode(recognizer: Recognizer, waveform: Waveform) -> Tensor:
 
 def _ctc_log_probs(recognizer: Recognizer, projected: Projected) -> Tensor:
     """`(A, V + 1)`, the blank last."""
-    logits_AV = projected.hidden_BAE[0] @ recognizer.table_VE.T
+    logits_AV = projected.hidden_BAE[0] @ recognizer.ctc_table_VE.T
     return torch.cat([logits_AV, projected.blank_BA[0, :, None]], dim=1).log_softmax(dim=1)
 
 

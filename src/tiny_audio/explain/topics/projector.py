@@ -24,7 +24,7 @@ _TOP_DIMS = 100
 _SAMPLE_TEXT = "Hello world"
 """The chapter's; its embeddings stand for text."""
 _BINS = 50
-_OTHER_HEADS = ("blank", "residual")
+_OTHER_HEADS = ("blank", "residual", "sound")
 """Of aligned projectors: beside the vectors, not behind them."""
 
 
@@ -96,7 +96,7 @@ def project(model: ASRModel, waveform: Waveform) -> Projection:
         output = projector(encoder_1TD)
     finally:
         recorder.remove()
-    tokens_1AE = output.hidden_BAE if isinstance(output, Projected) else output
+    tokens_1AE = output.hidden_BAE[..., : model.config.llm_dim] if isinstance(output, Projected) else output
     steps += [step for step in recorder.steps(encoder_1TD) if step.name not in _OTHER_HEADS]
     if not np.array_equal(steps[-1].values, tokens_1AE.numpy()):
         steps.append(Step(name="output", values=tokens_1AE.numpy()))
