@@ -16,10 +16,12 @@ class HeldModel(FakeSpeechModel):
     def __init__(self) -> None:
         super().__init__()
         self.is_asked, self.go = threading.Event(), threading.Event()
+        self.arrivals = threading.Semaphore(0)
         self.hotwords: list[tuple[str, ...]] = []
 
     def transcribe_waveforms(self, waveforms: Sequence[np.ndarray], *, hotwords: Sequence[str] = ()) -> list[Any]:
         self.is_asked.set()
+        self.arrivals.release()
         assert self.go.wait(10)
         self.hotwords.append(tuple(hotwords))
         if any(not np.isfinite(waveform).all() for waveform in waveforms):
@@ -68,8 +70,8 @@ def test_lanes_share_what_waits() -> None:
     shared = SharedModel(model, num_lanes=2)
     with ThreadPoolExecutor(8) as pool:
         first = [pool.submit(shared.transcribe_waveforms, [tone(duration=0.5)]) for _ in range(2)]
-        while shared.num_waiting or not model.is_asked.is_set():
-            pass
+        for _ in first:  # both lanes are busy before the others come
+            assert model.arrivals.acquire(timeout=10)
         later = [pool.submit(shared.transcribe_waveforms, [tone(duration=1)]) for _ in range(6)]
         while shared.num_waiting < 6:
             pass
@@ -134,8 +136,10 @@ def test_closing_answers_what_was_asked_and_takes_no_more() -> None:
     model = HeldModel()
     shared = SharedModel(model)
     with ThreadPoolExecutor(4) as pool:
-        asked = [pool.submit(shared.transcribe_waveforms, [tone(duration=1)]) for _ in range(3)]
+        # The lane holds the first before the others come: else it might take two at once, and two never wait.
+        asked = [pool.submit(shared.transcribe_waveforms, [tone(duration=1)])]
         assert model.is_asked.wait(10)
+        asked += [pool.submit(shared.transcribe_waveforms, [tone(duration=1)]) for _ in range(2)]
         while shared.num_waiting < 2:
             pass
         closing = threading.Thread(target=shared.close)
