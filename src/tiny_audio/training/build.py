@@ -104,7 +104,7 @@ def _build_speech_llm_objective(config: TrainConfig, asr_config: ASRConfig) -> S
         # An aligned checkpoint has no adapters yet: they keep their start.
         load_trained_state({**trained_state(model), **initial}, model)
     if config.optim.lora_learning_rate == 0:
-        # What keeps its values needs no gradients: hearing alone is then trained twice as fast.
+        # What keeps its values needs no gradients.
         for name, parameter in model.named_parameters():
             if not name.startswith("projector."):
                 parameter.requires_grad_(False)

@@ -37,8 +37,8 @@ class SpellingEncoder(nn.Module):
         self.out = nn.Linear(_NUM_PLACES * _WIDTH, dim)
         self.capitals = nn.Embedding(3, dim)
         nn.init.normal_(self.capitals.weight, std=0.1)
-        for name, size in (("bytes_R", 0), ("first_V", 0), ("num_letters_V", 0), ("capitals_V", 0)):
-            self.register_buffer(name, torch.zeros(size, dtype=torch.long), persistent=False)
+        for name in ("bytes_R", "first_V", "num_letters_V", "capitals_V"):  # of the vocabulary, see `set_tokens`
+            self.register_buffer(name, torch.zeros(0, dtype=torch.long), persistent=False)
         self.bytes_R: Tensor
         self.first_V: Tensor
         self.num_letters_V: Tensor
