@@ -91,6 +91,7 @@ def export_onnx(model: ASRModel, folder: Path, *, name: str = "tiny-audio", quan
 
     Raises:
         ExportError: the model cannot be written as such a graph.
+        ConfigError: its tokenizer is not byte-level BPE.
         MissingExtraError: `onnx` or `onnxscript` is not installed.
         OutputError: the folder cannot be written.
     """

@@ -1,8 +1,8 @@
 """Embeddings of tokens made from their letters (Collobert et al. 2019, arXiv 1906.04323).
 
 A CTC whose output layer is a table learns a token by hearing it: rows of a language model's table say what a word
-means, not how it sounds. Words that are written alike mostly sound alike, so a row made from letters is right for
-tokens that were never heard.
+means, not how it sounds. Words that are written alike mostly sound alike, so a row made from letters can also be of use
+for a token that was never heard.
 
 Shapes: N tokens, R letters of all of them one behind the other, W width, S embedding.
 """
