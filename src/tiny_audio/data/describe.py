@@ -51,7 +51,7 @@ class DescribeReport:
 def describe_recordings(
     utterances: Sequence[Utterance], output_dir: Path, *, copies: int = 1, seed: int = 0
 ) -> DescribeReport:
-    """Write `audio/*.opus` and `manifest.jsonl` with a task and a response; the same seed makes the same clips.
+    """Write `audio/*.flac` and `manifest.jsonl` with a task and a response; the same seed makes the same clips.
 
     Args:
         utterances: recordings, of which the manifest may say `sex` and `clean`.
@@ -84,9 +84,9 @@ def describe_recordings(
                 skipped[utterance.id] = "the manifest says neither `sex` nor `clean`, and it is too short for a pace"
                 continue
             name = f"{utterance.id}-{copy}" if copies > 1 else utterance.id
-            path = output_dir / "audio" / f"{_file_name(name)}.opus"
+            path = output_dir / "audio" / f"{_file_name(name)}.flac"
             unfinished = path.with_suffix(".part")
-            soundfile.write(unfinished, waveform, SAMPLE_RATE, format="OGG", subtype="OPUS")
+            soundfile.write(unfinished, waveform, SAMPLE_RATE, format="FLAC", subtype="PCM_16")
             unfinished.replace(path)
             written.append(
                 replace(

@@ -1,4 +1,4 @@
-"""Make training speech: sentences read aloud by synthetic voices, as 16 kHz Ogg Opus clips with a manifest.
+"""Make training speech: sentences read aloud by synthetic voices, as 16 kHz FLAC or Ogg Opus clips with a manifest.
 
 The plan (which words, which voice) is an endless sequence that depends only on the sentences, the voices and the seed;
 each clip's own randomness depends only on its id. So a run that was interrupted, or that used other numbers of workers,
@@ -14,7 +14,8 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Literal
 
 import numpy as np
 import soundfile
@@ -38,6 +39,10 @@ _SPEECH_THRESHOLD_DB = -40.0
 """Frames more than this below the loudest one are silence: synthetic speech has no noise floor to speak of."""
 
 
+AUDIO_FORMATS: Mapping[str, tuple[str, str]] = MappingProxyType({"flac": ("FLAC", "PCM_16"), "opus": ("OGG", "OPUS")})
+"""Container and encoding as libsndfile names them; the names are those of the files."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class SynthConfig:
     """What to make.
@@ -55,6 +60,7 @@ class SynthConfig:
         pitch_probability: Share of clips whose pitch and formants are moved.
         pitch: Range of that move, as a factor.
         max_duration: Longer clips are refused.
+        audio_format: `flac`, or `opus` for a fifth of the size; its encoder takes longer than a fast voice.
     """
 
     voices: Mapping[str, float]
@@ -69,6 +75,7 @@ class SynthConfig:
     pitch_probability: float = 0.6
     pitch: tuple[float, float] = (0.85, 1.2)
     max_duration: Seconds = 20.0
+    audio_format: Literal["flac", "opus"] = "flac"
 
     def __post_init__(self) -> None:
         problems = []
@@ -85,6 +92,8 @@ class SynthConfig:
         for name in self.voices:
             if name not in VOICES:
                 raise UnknownNameError("voice", name, VOICES)
+        if self.audio_format not in AUDIO_FORMATS:
+            raise UnknownNameError("audio format", self.audio_format, AUDIO_FORMATS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,7 +151,7 @@ def plan_clips(sentences: Sequence[Sentence], config: SynthConfig) -> Iterator[P
 def synthesize(
     sentences: Sequence[Sentence], output_dir: Path, config: SynthConfig, *, quiet: bool = False
 ) -> SynthReport:
-    """Fill `output_dir` with `audio/*.opus`, `manifest.jsonl` and, if any clip failed, `failed.jsonl`.
+    """Fill `output_dir` with `audio/*.flac` (or `.opus`), `manifest.jsonl` and, if any clip failed, `failed.jsonl`.
 
     Running it again continues: clips in the manifest are kept, failed ones are tried again.
 
@@ -276,9 +285,10 @@ def _make_file(clip: PlannedClip, output_dir: Path, config: SynthConfig) -> Utte
         waveform, description = make_clip(clip, _open_voice(clip.voice, config), config)
     except Exception as error:  # one odd sentence must not end hours of work; it is counted and written down
         return _Failure(clip=clip, reason=f"{type(error).__name__}: {error}")
-    path = output_dir / "audio" / f"{clip.id}.opus"
+    path = output_dir / "audio" / f"{clip.id}.{config.audio_format}"
     unfinished = path.with_suffix(".part")
-    soundfile.write(unfinished, waveform, SAMPLE_RATE, format="OGG", subtype="OPUS")
+    container, encoding = AUDIO_FORMATS[config.audio_format]
+    soundfile.write(unfinished, waveform, SAMPLE_RATE, format=container, subtype=encoding)
     unfinished.replace(path)
     return Utterance(
         id=clip.id,
