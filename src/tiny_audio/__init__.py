@@ -9,6 +9,7 @@ Everything in `__all__` is public; anything else may move without notice. Names 
 `import tiny_audio` is fast and does not import torch.
 """
 
+import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
     from tiny_audio.models.asr_config import ASRConfig
     from tiny_audio.models.asr_model import ASRModel
     from tiny_audio.models.words import Word
+
+# MKL splits a sum over threads, so another number of them changes the last bit, and 8-bit rounding makes other words of
+# that. It reads this before its first product; where it is not in use, or was in use already, nothing happens.
+os.environ.setdefault("MKL_CBWR", "AUTO,STRICT")
 
 __version__ = "0.1.0"
 

@@ -44,3 +44,14 @@ def test_neither_threads_nor_neighbours_change_a_text(recognizer: Recognizer) ->
     assert [one.text for one in recognizer.transcribe_waveforms(waveforms)] == alone
     torch.set_num_threads(2)  # one clip: on a busy machine threads wait for each other most of the time
     assert recognizer.transcribe_waveforms(waveforms[:1])[0].text == alone[0]
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_threads_do_not_change_a_bit(recognizer: Recognizer) -> None:
+    """A last bit is enough for 8-bit rounding to move log-probabilities by more than 1, and then some texts."""
+    if not torch.backends.mkl.is_available():
+        pytest.skip("only MKL can be told to add in one order")
+    waveform = load_audio(EXAMPLES[0])[: 3 * 16_000]
+    alone = recognizer.transcribe_waveforms([waveform])[0]
+    torch.set_num_threads(2)
+    assert recognizer.transcribe_waveforms([waveform])[0].avg_logprob == alone.avg_logprob
