@@ -1,6 +1,7 @@
 """What the topics measure is true of the models; what they print are the course's numbers, corrected."""
 
 import math
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -28,7 +29,7 @@ from tiny_audio.explain.topics import (
     lora,
     projector,
 )
-from tiny_audio.models.asr_config import EncoderConfig
+from tiny_audio.models.asr_config import EncoderConfig, ProjectorConfig
 from tiny_audio.models.asr_model import ASRModel
 from tiny_audio.models.encoders.build import build_encoder
 from tiny_audio.models.projectors.projector import NORM_EPS
@@ -188,6 +189,7 @@ def test_looking_at_a_projector_leaves_it_as_it_was(aligned: ASRModel) -> None:
 @pytest.mark.parametrize("kind", ["swiglu", "mlp", "conv_mlp", "linear", "ultravox", "qformer", "moe"])
 def test_another_kind_in_place_of_the_trained_one_has_the_same_loudness(course: Course, kind: str) -> None:
     model = load_projector_model(course.checkpoint)
+    model.config = replace(model.config, projector=replace(model.config.projector, spelling_dim=8))
     projector.replace_projector(model, kind=kind, stack_factor=3)
     projection = projector.project(model, noise(48_000))
     assert projection.output.shape[1] >= 50
@@ -225,6 +227,14 @@ def test_downsampling_counts_a_last_partial_stack() -> None:
         "157.9 0.15",
         "200.0 0.12",
     ]
+
+
+def test_a_projector_with_spellings_is_compared_with_kinds_that_have_none() -> None:
+    configurations = configs.every_kind(ProjectorConfig(spelling_dim=192))
+    spelt = configs.size_up(configurations, encoder_dim=512, llm_dim=576, frames=150, duration=3)
+    plain = configs.size_up(configs.every_kind(ProjectorConfig()), encoder_dim=512, llm_dim=576, frames=150, duration=3)
+    changed = {one.name: one.parameters - two.parameters for one, two in zip(spelt, plain, strict=True)}
+    assert {name: more for name, more in changed.items() if more} == {"conv_blocks": 204_480 + 1_024 * 192 + 192}
 
 
 def test_configs_have_the_corrected_counts() -> None:

@@ -58,8 +58,9 @@ def size_up(
 
 
 def every_kind(config: ProjectorConfig) -> dict[str, ProjectorConfig]:
-    """The same sizes in every kind of projector; those that need no CTC without it."""
-    return {kind: replace(config, kind=kind, aligned=kind == "conv_blocks") for kind in PROJECTORS}  # type: ignore[arg-type]
+    """The same sizes in every kind of projector; those that need no CTC without it and its spellings."""
+    kinds = {kind: replace(config, aligned=False, spelling_dim=0, kind=kind) for kind in PROJECTORS}  # type: ignore[arg-type]
+    return kinds | {"conv_blocks": replace(config, kind="conv_blocks", aligned=True)}
 
 
 def explore(request: Request) -> Findings:

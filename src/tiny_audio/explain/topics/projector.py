@@ -73,7 +73,8 @@ def replace_projector(model: ASRModel, *, kind: str | None, stack_factor: int | 
     """
     config = model.config.projector
     if kind is not None:
-        config = replace(config, kind=kind, aligned=kind == "conv_blocks")  # type: ignore[arg-type]
+        # New letters would have to be told the vocabulary, and only the CTC reads them.
+        config = replace(config, kind=kind, aligned=kind == "conv_blocks", spelling_dim=0)  # type: ignore[arg-type]
     config = replace(config, stack_factor=stack_factor or config.stack_factor)
     projector = build_projector(config, encoder_dim=model.config.encoder_dim, llm_dim=model.table_VE.shape[1])
     projector.calibrate(model.table_VE, rms=config.output_scale)
