@@ -58,13 +58,18 @@ def test_it_runs_with_nothing_written_and_says_so(name: str, capsys: pytest.Capt
 
 @pytest.mark.usefixtures("weights")
 @pytest.mark.parametrize("name", ["03_projector.py", "05_ctc.py"])
-def test_the_solutions_solve_it_and_it_teaches_what_the_lesson_says(name: str, tmp_path: Path) -> None:
+def test_the_solutions_solve_it_and_it_teaches_what_the_lesson_says(name: str, tmp_path: Path, capsys) -> None:
     exercise = runpy.run_path(str(solved_by_a_student(tmp_path, name)))
     found = exercise["main"]()
 
     assert set(exercise["tutor"].states.values()) == {"solved"}
     if name == "03_projector.py":
         assert found["trained"] > 0.8 > 0.1 > found["new"]
+        meant, spelt = (
+            line for line in capsys.readouterr().out.splitlines() if line.startswith("nearest to ' knight'")
+        )
+        assert "| night|" in spelt
+        assert "night" not in meant.replace("knight", "").replace("Knight", "")
     else:
         assert found[0]["wrong"] > 0.5 > 0.1 > found[-1]["wrong"]
         assert found[-1]["loss"] < found[0]["loss"] / 5

@@ -23,7 +23,7 @@ PARAMETERS = {
     },
     "tiny_audio_base_adapted": {
         "encoder": (20_590_592 + 1_179_648, 1_179_648),
-        "projector": (5_398_657, 5_398_657),
+        "projector": (5_799_937, 5_799_937),
         "decoder": (134_515_008 + 2_442_240, 2_442_240),
     },
     "whisper_turbo_conv_smollm3": {

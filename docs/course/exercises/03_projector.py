@@ -5,6 +5,7 @@ Write the three functions, run the file, and read what it prints. 20 minutes; th
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 from tutor import Tutor
 
 import tiny_audio
@@ -44,22 +45,29 @@ def main() -> dict[str, float]:
 
     torch.manual_seed(0)
     new = build_projector(model.config.projector, encoder_dim=model.config.encoder_dim, llm_dim=model.config.llm_dim)
+    # Each row: the token's embedding in the language model, and one made from its letters.
+    table, width = model.ctc_table_VE, model.table_VE.shape[1]
     said = set(encode_transcript(model.tokenizer, TEXT))
     shares = {}
     for name, projector in (("trained", model.projector), ("new", new.eval())):
         with torch.inference_mode():
             tokens, blank, _ = projector(frames)
-        ids = nearest_tokens(tokens[0], model.table_VE)
-        speaks = (tokens[0] @ model.table_VE.T).amax(dim=1) > blank[0]
+        ids = nearest_tokens(tokens[0], table)
+        speaks = (tokens[0] @ table.T).amax(dim=1) > blank[0]
         shares[name] = len(said & set(ids.tolist())) / len(said)
-        rms = tokens.square().mean().sqrt()
-        print(f"\n{name}: {tuple(tokens.shape[1:])}, root mean square {rms:.3f}")
+        rms = tokens[..., :width].square().mean().sqrt()
+        print(f"\n{name}: {tuple(tokens.shape[1:])}, root mean square of the first {width}: {rms:.3f}")
         print(
             f"  {shares[name]:.0%} of the text's tokens are nearest somewhere; not blank: {speaks.sum()} of {len(ids)}"
         )
         print("  " + "|".join(model.tokenizer.decode([token]) for token in ids[speaks].tolist()[:40]))
     rms = model.table_VE.square().mean().sqrt()
     print(f"\nembedding table of the language model: {tuple(model.table_VE.shape)}, root mean square {rms:.3f}")
+    (knight,) = model.tokenizer.encode(" knight", add_special_tokens=False)
+    for name, part in (("language model", table[:, :width]), ("letters", table[:, width:])):
+        unit = F.normalize(part.float(), dim=1)
+        nearest = (unit @ unit[knight]).topk(8).indices[1:]
+        print(f"nearest to ' knight' by the {name}:" + "|".join(model.tokenizer.decode([token]) for token in nearest))
     return shares
 
 

@@ -36,7 +36,8 @@ class VadOptions:
     """When probabilities of a detector become speech to transcribe; names and units are those of faster-whisper.
 
     Only silence of at least `min_silence_duration_ms` is left out, and of it `speech_pad_ms` stay on either side, so a
-    clip with short pauses is heard whole.
+    clip with short pauses is heard whole. More than faster-whisper's 400 ms stay: models that were trained on whole
+    recordings hear noisy ones worse without what surrounds the words (`experiments/LOG.md`).
     """
 
     kind: VadKind = "auto"
@@ -50,7 +51,7 @@ class VadOptions:
     """Longest chunk; longer speech is cut at a pause. Attention costs the square of it, and 30 s is the most that an
     encoder of the Whisper family can hear."""
     min_silence_duration_ms: int = 2000
-    speech_pad_ms: int = 400
+    speech_pad_ms: int = 2000
 
     def __post_init__(self) -> None:
         problems = []

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from tiny_audio.models.asr_config import ASRConfig, EncoderConfig, LLMConfig, LoRAConfig
+from tiny_audio.models.asr_config import ASRConfig, EncoderConfig, LLMConfig, LoRAConfig, ProjectorConfig
 from tiny_audio.recipes.recipe import Recipe
 from tiny_audio.training.config import OptimConfig, TrainConfig
 
@@ -23,13 +23,14 @@ def tiny_audio_base_adapted() -> Recipe:
     """The shipped one: the same, with adapters in the encoder's last two blocks, made for Whisper's own decoder.
 
     What the four blocks before them give is stored; smaller adapters in the language model keep the checkpoint small.
+    The CTC compares tokens by their spelling too.
     """
     adapters = LoRAConfig(rank=64, alpha=64.0, targets=_ENCODER_LINEARS, first_block=4)
     llm = LLMConfig(training="lora", lora=LoRAConfig(rank=8, alpha=16.0))
     return _recipe(
         "tiny_audio_base_adapted",
-        "tiny_audio_base with LoRA in the last two blocks of the encoder: slower training",
-        ASRConfig(encoder=EncoderConfig(lora=adapters), llm=llm),
+        "tiny_audio_base with LoRA in two blocks of the encoder, and spellings: slower training",
+        ASRConfig(encoder=EncoderConfig(lora=adapters), projector=ProjectorConfig(spelling_dim=192), llm=llm),
         hardware="2 CPU cores and 8 GB: align in about an hour",
     )
 
