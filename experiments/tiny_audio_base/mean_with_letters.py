@@ -2,8 +2,8 @@
 
     python mean_with_letters.py BEFORE AFTER SHARE OUTPUT_DIR
 
-`models.averaging` wants the same tensors on both sides; here the letters are there on one side only. What turns sound into
-something to compare with them was zero before, so it is taken by the same share as all else; the letters have no
+`models.averaging` wants the same tensors on both sides; here the letters are there on one side only. What turns sound
+into something to compare with them was zero before, so it is taken by the same share as all else; the letters have no
 earlier state to go back to and stay as they were learnt.
 """
 

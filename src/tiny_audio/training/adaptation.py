@@ -140,7 +140,17 @@ def adapt(
         max_steps=config.steps,
         max_batch_duration=config.step_duration,
     )
-    stage = replace(stage, init=model, train=tuple(map(str, sources)), optim=optim, data=data, seed=config.seed)
+    stage = replace(
+        stage,
+        init=model,
+        train=tuple(map(str, sources)),
+        optim=optim,
+        data=data,
+        # Where the CTC has letters, each step spells all the tokens that it compares.
+        num_frequent_tokens=3_500,
+        num_random_tokens=2_000,
+        seed=config.seed,
+    )
     run = train(stage, output_dir / "run", observers=observers)
     return _as_far_as_allowed(model, run.checkpoint, output_dir / "model", held_out, general, config)
 
