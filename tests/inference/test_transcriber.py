@@ -1,7 +1,7 @@
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -110,7 +110,10 @@ class RichHypothesis:
 def test_what_the_model_knows_of_a_text_comes_with_it_and_words_have_times_in_the_audio() -> None:
     waveform = np.concatenate([np.zeros(10 * RATE, np.float32), tone(duration=2.0)])
 
-    (segment,) = transcriber(Says(RichHypothesis())).transcribe(waveform, sample_rate=RATE).segments
+    # Two seconds of silence are heard before the tone, of which 0.4 are the segment's.
+    words = tuple(replace(word, start=word.start + 1.6, end=word.end + 1.6) for word in RichHypothesis().words)
+
+    (segment,) = transcriber(Says(RichHypothesis(words=words))).transcribe(waveform, sample_rate=RATE).segments
 
     assert (segment.avg_logprob, segment.no_speech_prob, segment.flagged) == (-0.3, 0.1, True)
     assert segment.start == pytest.approx(9.6, abs=0.05)

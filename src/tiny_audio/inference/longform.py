@@ -28,6 +28,7 @@ from tiny_audio.types import Seconds, Waveform
 
 _MIN_PAUSE: Seconds = 0.2  # by level; shorter ones are the closures of p, t and k
 _MIN_PAUSE_FRAMES = 3  # by a detector, which bridges closures itself
+_TIMED_MARGIN: Seconds = 0.4  # of what a chunk holds around its speech; more is there to be heard, not to be shown
 _MIN_JUDGED: Seconds = 1.0  # a word cut out that short has no silence to stand out from: the model decides
 _QUIET_WINDOW: Seconds = 0.3  # without a pause, cut in the middle of the quietest stretch of this length
 _BLOCK_SAMPLES = 1024 * FRAME_SAMPLES  # judged at once, so that a long array costs no more memory than a file
@@ -45,6 +46,10 @@ class Chunk:
     """What the detector says of the frame where it is surest of speech."""
     delay: Seconds = 0.0
     """How much was heard after the speech in it, before it was known to have ended."""
+    lead_samples: int = 0
+    """Silence before what is shown as its beginning,"""
+    tail_samples: int = 0
+    """and behind what is shown as its end."""
 
     @property
     def end_sample(self) -> int:
@@ -53,13 +58,13 @@ class Chunk:
 
     @property
     def start(self) -> Seconds:
-        """When it starts."""
-        return samples_to_seconds(self.start_sample)
+        """When it starts, but for silence that is only there to be heard."""
+        return samples_to_seconds(self.start_sample + self.lead_samples)
 
     @property
     def end(self) -> Seconds:
-        """When it ends."""
-        return samples_to_seconds(self.end_sample)
+        """When it ends, in the same way."""
+        return samples_to_seconds(self.end_sample - self.tail_samples)
 
 
 class Chunker:
@@ -76,6 +81,7 @@ class Chunker:
         self._max_samples = seconds_to_samples(options.max_speech_duration_s)
         self._min_silence = seconds_to_samples(options.min_silence_duration_ms / 1000)
         self._pad = min(seconds_to_samples(options.speech_pad_ms / 1000), self._min_silence)
+        self._margin = min(self._pad, seconds_to_samples(_TIMED_MARGIN))
         self._min_speech_frames = round(options.min_speech_duration_ms / 1000 * SAMPLE_RATE / FRAME_SAMPLES)
         self._min_judged = seconds_to_samples(_MIN_JUDGED)
         self._signal = _Tail()
@@ -83,6 +89,7 @@ class Chunker:
         self._heard = 0  # samples judged
         self._is_speaking = False
         self._chunk_start: int | None = None  # None between chunks
+        self._lead = 0  # samples of the open chunk before its time begins
         self._last_end = 0  # of the chunk before
         self._speech_end = 0  # of the last frame with speech
         self._num_speech_frames = 0  # in the open chunk
@@ -147,13 +154,15 @@ class Chunker:
             if self._chunk_start is None:
                 is_near_beginning = self._last_end == 0 and start < self._min_silence
                 self._chunk_start = 0 if is_near_beginning else max(start - self._pad, self._last_end)
+                self._lead = 0 if is_near_beginning else max(start - self._margin - self._chunk_start, 0)
                 self._num_speech_frames = 0
             elif not was_speaking:
                 self._pauses.append((self._speech_end, start))
             self._speech_end = end
             self._num_speech_frames += 1
         elif self._chunk_start is not None and end - self._speech_end >= self._min_silence:
-            chunks += self._cut(min(self._speech_end + self._pad, end))
+            chunk_end = min(self._speech_end + self._pad, end)
+            chunks += self._cut(chunk_end, tail=max(chunk_end - self._speech_end - self._margin, 0))
             self._chunk_start = None
         return chunks
 
@@ -177,11 +186,12 @@ class Chunker:
             return (start + end) // 2
         return first + _quietest(self._signal.between(first, last))
 
-    def _cut(self, end: int) -> list[Chunk]:
+    def _cut(self, end: int, *, tail: int = 0) -> list[Chunk]:
         """End the open chunk there; nothing if there is surely no speech in it."""
         assert self._chunk_start is not None
         start, self._last_end = self._chunk_start, end
         speech_prob, self._speech_prob = self._speech_prob, 0.0
+        lead, self._lead = self._lead, 0
         self._pauses = [pause for pause in self._pauses if pause[1] > end]
         waveform = self._signal.between(start, end)
         if self._num_speech_frames < self._min_speech_frames:
@@ -189,7 +199,16 @@ class Chunker:
         if self._options.kind != "none" and is_silent(waveform):
             return []
         delay = samples_to_seconds(self._heard - min(self._speech_end, end))
-        return [Chunk(start_sample=start, waveform=waveform, speech_prob=speech_prob, delay=delay)]
+        return [
+            Chunk(
+                start_sample=start,
+                waveform=waveform,
+                speech_prob=speech_prob,
+                delay=delay,
+                lead_samples=lead,
+                tail_samples=tail,
+            )
+        ]
 
 
 class _Tail:

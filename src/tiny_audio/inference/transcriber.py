@@ -374,7 +374,7 @@ def _segment(id: int, chunk: Chunk, hypothesis: SpeechHypothesis | None) -> Segm
 
 def _within(chunk: Chunk, time: Seconds) -> Seconds:
     """A time in the chunk as one of the audio, in whole milliseconds that do not carry a word out of its segment."""
-    return min(max(round(chunk.start + time, 3), chunk.start), chunk.end)
+    return min(max(round(samples_to_seconds(chunk.start_sample) + time, 3), chunk.start), chunk.end)
 
 
 def _or_raise(outcome: Transcript | AudioError) -> Transcript:
