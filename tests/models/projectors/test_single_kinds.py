@@ -163,7 +163,7 @@ def test_moe_experts_are_kept_busy_in_training_and_padding_has_no_say():
 def test_the_shipped_weights_are_those_of_conv_blocks():
     folder = Path(tiny_audio.__file__).parent / "pretrained" / "tiny-audio-base"
     sizes = json.loads((folder / "config.json").read_text())["projector"]
-    sizes = {name: sizes[name] for name in ("hidden_dim", "stack_factor", "num_blocks")}
+    sizes = {name: sizes[name] for name in ("hidden_dim", "stack_factor", "num_blocks", "spelling_dim")}
     projector = ConvBlocksProjector(encoder_dim=512, llm_dim=576, **sizes)
     state = load_file(folder / "model.safetensors")
     own = {name.removeprefix("projector."): row for name, row in state.items() if name.startswith("projector.")}
