@@ -70,7 +70,8 @@ def test_verbose_json(serve: Callable[..., Server], granularities: list[str] | N
     assert answer.segments[0].end <= answer.segments[1].start
     if "word" in (granularities or []):
         assert [word.word for word in answer.words] == ["tone", "tone"]
-        # The model hears more silence before a word than the segment shows.
+        # Two seconds behind the first tone, which ends at 1.024, the second chunk begins, earlier than its segment.
+        assert answer.words[1].start == pytest.approx(3.024 + 0.1)
         assert answer.segments[1].start <= answer.words[1].start < answer.words[1].end <= answer.segments[1].end
     else:
         assert answer.words is None
