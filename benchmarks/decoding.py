@@ -56,16 +56,14 @@ def main() -> None:
         draft, best_possible = count_errors(references, drafts), count_errors(references, oracle)
         print(f"{manifest}: {len(references)} clips, draft {draft.wer:.2%}, oracle {best_possible.wer:.2%}")
         decoding = model.config.decoding
-        weights = {"ctc_weight": decoding.ctc_weight, "word_bonus": decoding.word_bonus}
-        ctc_only = [choose_text(options, **weights) for options in of_ctc]
+        ctc_only = [choose_text(options, decoding=decoding) for options in of_ctc]
         print(f"  hypotheses of the CTC only: {count_errors(references, ctc_only).wer:.2%}")
         print(f"  hypotheses of both; columns: word_bonus {WORD_BONUSES}")
         for ctc_weight in CTC_WEIGHTS:
             row = []
             for bonus in WORD_BONUSES:
-                counts = count_errors(
-                    references, [choose_text(options, ctc_weight=ctc_weight, word_bonus=bonus) for options in scored]
-                )
+                tried = replace(decoding, ctc_weight=ctc_weight, word_bonus=bonus)
+                counts = count_errors(references, [choose_text(options, decoding=tried) for options in scored])
                 key = (ctc_weight, bonus)
                 totals[key] = totals[key] + counts if key in totals else counts
                 row.append(f"{counts.wer:.2%} ({counts.wer / max(draft.wer, 1e-9) - 1:+.0%})")

@@ -77,7 +77,7 @@ def compare(exact: Recognizer, other: Recognizer, waveform: Waveform, reference:
     (decoded,), (decoded_other,) = exact._decode([heard]), other._decode([heard_other])
     scores, scores_other = exact._scores(heard, decoded), other._scores(heard_other, decoded_other)
     weight = exact.config.decoding.ctc_weight
-    best = choose_text(scores, ctc_weight=weight, word_bonus=exact.config.decoding.word_bonus)
+    best = choose_text(scores, decoding=exact.config.decoding)
 
     def margin(candidates: dict, text: str) -> float:
         """How far a candidate lies behind the best: what all have in common decides nothing."""

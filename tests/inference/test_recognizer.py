@@ -10,6 +10,7 @@ from tiny_audio.errors import ConfigError
 from tiny_audio.inference import recognizer as recognizer_module
 from tiny_audio.inference.recognizer import Hypothesis, Recognizer
 from tiny_audio.models import int8
+from tiny_audio.models.asr_config import DecodingConfig
 from tiny_audio.models.asr_model import ASRModel
 from tiny_audio.models.hotwords import count_hotwords, with_hotwords
 from tiny_audio.models.joint_decoding import CandidateScores, choose_text
@@ -95,9 +96,15 @@ def test_a_projector_without_ctc_is_transcribed_by_the_language_model_alone():
 
 def test_weights_move_the_choice_between_the_two_judges():
     scores = {"heard": CandidateScores(llm=-9.0, ctc=-1.0), "fluent text": CandidateScores(llm=-2.0, ctc=-20.0)}
-    assert choose_text(scores, ctc_weight=0.0, word_bonus=0.0) == "fluent text"
-    assert choose_text(scores, ctc_weight=1.0, word_bonus=0.0) == "heard"
-    assert choose_text(scores, ctc_weight=1.0, word_bonus=13.0) == "fluent text"
+
+    def chosen(ctc_weight: float, word_bonus: float) -> str:
+        return choose_text(scores, decoding=DecodingConfig(ctc_weight=ctc_weight, word_bonus=word_bonus))
+
+    assert chosen(0.0, 0.0) == "fluent text"
+    assert chosen(1.0, 0.0) == "heard"
+    assert chosen(1.0, 13.0) == "fluent text"
+    spelt = {text: replace(one, characters=-30.0 if text == "heard" else 0.0) for text, one in scores.items()}
+    assert choose_text(spelt, decoding=DecodingConfig(ctc_weight=1.0, word_bonus=0.0)) == "fluent text"
 
 
 def test_when_the_ctc_hears_nothing_the_language_model_is_not_asked():

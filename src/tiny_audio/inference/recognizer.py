@@ -27,12 +27,12 @@ from tiny_audio.inference.timestamps import word_times
 from tiny_audio.models import int8, token_cap
 from tiny_audio.models.asr_config import ASRConfig
 from tiny_audio.models.asr_model import ASRModel
+from tiny_audio.models.character_candidates import CharacterPosteriors
 from tiny_audio.models.checkpoint import load_without_llm
-from tiny_audio.models.ctc import ctc_loss, is_feasible
 from tiny_audio.models.ctc_alignment import align_words
 from tiny_audio.models.describer import Describer
 from tiny_audio.models.hotwords import count_hotwords, hotword_candidates
-from tiny_audio.models.joint_decoding import CandidateScores, choose_text, ctc_candidates
+from tiny_audio.models.joint_decoding import CandidateScores, choose_text, ctc_candidates, ctc_log_probs, heard_score
 from tiny_audio.models.llama_runner import LlamaRunner
 from tiny_audio.models.llm import open_llm_file
 from tiny_audio.models.posteriors import FramePosteriors, embed_frames, frame_posteriors
@@ -58,6 +58,8 @@ DType = Literal["auto", "float32", "bfloat16", "float16", "int8"]
 DTYPES: tuple[DType, ...] = get_args(DType)
 _MAX_HOTWORDS = 3
 """That one utterance may take up beyond those it was heard with."""
+_MAX_TREE_TOKENS = 200
+"""Of all candidates together, shared beginnings once, for the language model to read."""
 _MAX_ANSWER_TOKENS = 64
 """Of an answer that is not a transcript."""
 
@@ -99,6 +101,8 @@ class _Heard:
     draft: str = ""
     candidates: Mapping[str, float] = field(default_factory=dict)
     """Texts of the CTC with their log-probabilities, the best first."""
+    letters: CharacterPosteriors | None = None
+    """None without a CTC over characters."""
 
 
 @dataclass(kw_only=True)
@@ -111,11 +115,20 @@ class _Judged:
     scores: dict[str, CandidateScores] = field(default_factory=dict)
 
 
-def _candidate_scores(candidates: Mapping[str, float], result: Decoded) -> dict[str, CandidateScores]:
+def _candidate_scores(
+    candidates: Mapping[str, float], letters: CharacterPosteriors | None, result: Decoded
+) -> dict[str, CandidateScores]:
     """Of texts with their CTC log-probability, which were the drafts."""
+    scores = _scores_of(candidates, letters)
+    return {text: replace(scores[text], llm=llm) for text, llm in zip(candidates, result.draft_log_probs, strict=True)}
+
+
+def _scores_of(candidates: Mapping[str, float], letters: CharacterPosteriors | None) -> dict[str, CandidateScores]:
+    """What can be said of texts with their CTC log-probability before the language model is asked."""
+    spelt = letters.log_probs(list(candidates)) if letters is not None else [0.0] * len(candidates)
     return {
-        text: CandidateScores(llm=llm, ctc=ctc)
-        for (text, ctc), llm in zip(candidates.items(), result.draft_log_probs, strict=True)
+        text: CandidateScores(llm=0.0, ctc=ctc, characters=characters)
+        for (text, ctc), characters in zip(candidates.items(), spelt, strict=True)
     }
 
 
@@ -239,6 +252,7 @@ class Recognizer:
         self.ctc_tokenizer, self.ctc_table_VE = model.ctc_tokenizer, model.ctc_table_VE
         self.projector = model.projector
         self.describer = model.describer
+        self.characters = model.characters
         product_dtype = resolve_dtype(dtype, self.table_VE.device)
         self._half = product_dtype if product_dtype in (torch.bfloat16, torch.float16) else None
         self.encoder = model.encoder
@@ -411,28 +425,76 @@ class Recognizer:
                 for row_AE, length, num_frames in zip(projected, token_lengths, lengths_B.tolist(), strict=True)
             ]
         projected = Projected(*(output.float() for output in projected))
+        letters = self._letters(encoder_BTD, lengths_B)
         return [
-            self._hear_ctc(Projected(*(output[row : row + 1, :length] for output in projected)))
+            self._hear_ctc(Projected(*(output[row : row + 1, :length] for output in projected)), letters[row])
             for row, length in enumerate(token_lengths)
         ]
 
-    def _hear_ctc(self, one: Projected) -> _Heard:
+    def _letters(self, encoder_BTD: Tensor, lengths_B: Tensor) -> list[CharacterPosteriors | None]:
+        """Of each row, where they have a say."""
+        if self.characters is None or not self._has_llm:
+            return [None] * len(encoder_BTD)
+        output = self.characters(encoder_BTD, lengths_B)
+        rows = zip(output.log_probs().cpu(), output.lengths_B.tolist(), strict=True)
+        return [CharacterPosteriors(log_probs_AV[:length], self.characters.units) for log_probs_AV, length in rows]
+
+    def _hear_ctc(self, one: Projected, letters: CharacterPosteriors | None = None) -> _Heard:
         hidden_AE, blank_A, residual_AE = (output[0] for output in one)
         posteriors = frame_posteriors(hidden_AE, blank_A, self.ctc_table_VE, head=self._head)
         draft = decode_transcript(self.tokenizer, posteriors.greedy_ids())
         if not draft or not self._has_llm:
             return _Heard(projected=one, posteriors=posteriors, draft=draft)
         decoding = self.config.decoding
+        candidates = ctc_candidates(posteriors, self.tokenizer, num_beams=decoding.num_beams)
+        if letters is not None:
+            candidates = self._with_letters(candidates, one, posteriors, letters)
         return _Heard(
             projected=one,
             posteriors=posteriors,
             draft=draft,
-            candidates=ctc_candidates(posteriors, self.tokenizer, num_beams=decoding.num_beams),
+            candidates=candidates,
+            letters=letters,
             embeds_AE=embed_frames(
                 hidden_AE, residual_AE, posteriors, self.ctc_table_VE, blank_threshold=decoding.blank_threshold
             ),
             max_tokens=len(blank_A),  # more tokens than CTC frames can be in no audio
         )
+
+    def _with_letters(
+        self,
+        candidates: Mapping[str, float],
+        one: Projected,
+        posteriors: FramePosteriors,
+        letters: CharacterPosteriors,
+    ) -> dict[str, float]:
+        """The best of the CTC's candidates and of those that the letters spell, at most as many as it had beams.
+
+        They differ early in the text, where those of a beam search share their beginnings, so the tokens that the
+        language model reads are counted.
+        """
+        assert self.characters is not None
+        decoding = self.config.decoding
+        likeliest = next(iter(candidates))
+        variants = letters.variants(likeliest, self.characters.word_list, max_variants=decoding.num_beams)
+        found = ctc_log_probs(
+            [variant for variant in variants if variant not in candidates],
+            one,
+            posteriors,
+            self.ctc_table_VE,
+            self.ctc_tokenizer,
+        )
+        scores = _scores_of({**candidates, **found}, letters)
+        best = sorted(scores, key=lambda text: heard_score(text, scores[text], decoding), reverse=True)
+        kept: dict[str, float] = {}
+        beginnings: set[tuple[int, ...]] = set()
+        for text in best[: max(decoding.num_beams, 1)]:
+            token_ids = encode_transcript(self.tokenizer, text)
+            beginnings.update(tuple(token_ids[:end]) for end in range(1, len(token_ids) + 1))
+            if kept and len(beginnings) > _MAX_TREE_TOKENS:
+                break
+            kept[text] = scores[text].ctc
+        return kept
 
     @property
     def _has_llm(self) -> bool:
@@ -462,7 +524,7 @@ class Recognizer:
             ]
             decoded = self._decode([replace(one.heard, candidates=row, max_tokens=1) for one, _, row in found])
             for (one, _, candidates), result in zip(found, decoded, strict=True):
-                one.scores |= _candidate_scores(candidates, result)
+                one.scores |= _candidate_scores(candidates, one.heard.letters, result)
             texts = [self._choose(one, hotwords) for one, _, _ in found]
             waiting = [(one, text) for (one, before, _), text in zip(found, texts, strict=True) if text != before]
 
@@ -479,7 +541,7 @@ class Recognizer:
         """The text that CTC and language model together find most probable."""
         decoding = self.config.decoding
         bonuses = {text: decoding.hotword_bonus * count_hotwords(text, hotwords) for text in one.scores}
-        return choose_text(one.scores, ctc_weight=decoding.ctc_weight, word_bonus=decoding.word_bonus, bonuses=bonuses)
+        return choose_text(one.scores, decoding=decoding, bonuses=bonuses)
 
     def _decode(self, heard: Sequence[_Heard]) -> list[Decoded]:
         """What the language model says of the CTC's texts, and what it would write itself."""
@@ -540,24 +602,14 @@ class Recognizer:
 
     def _scores(self, one: _Heard, result: Decoded) -> dict[str, CandidateScores]:
         """All candidates, scored by both; what the language model wrote is one where the audio is long enough."""
-        scores = _candidate_scores(one.candidates, result)
+        scores = _candidate_scores(one.candidates, one.letters, result)
         written = decode_transcript(self.tokenizer, result.token_ids)
         if one.projected is None or one.posteriors is None:
             return {written: CandidateScores(llm=result.log_prob, ctc=0.0)}
-        blank_BA = one.projected.blank_BA
-        labels = result.token_ids
-        if self.ctc_tokenizer is not self.tokenizer:  # the CTC has other words for it
-            labels = encode_transcript(self.ctc_tokenizer, written)
-        if written and written not in scores and is_feasible(blank_BA.shape[1], labels):
-            loss_1 = ctc_loss(
-                one.projected.hidden_BAE,
-                blank_BA,
-                torch.tensor([blank_BA.shape[1]]),
-                [labels],
-                self.ctc_table_VE,
-                normaliser_BA=blank_BA - one.posteriors.blank_A,
-            )
-            scores[written] = CandidateScores(llm=result.log_prob, ctc=-loss_1.item())
+        if written and written not in scores:
+            found = ctc_log_probs([written], one.projected, one.posteriors, self.ctc_table_VE, self.ctc_tokenizer)
+            for text, heard in _scores_of(found, one.letters).items():
+                scores[text] = replace(heard, llm=result.log_prob)
         return scores
 
     def _words(self, one: _Heard, text: str, waveform: Waveform) -> list[Word]:

@@ -104,6 +104,16 @@ class LLMConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CharactersConfig:
+    """A CTC over characters beside the projector, see `models.character_ctc`."""
+
+    hidden_dim: int = 256
+    num_blocks: int = 3
+    word_bytes: int = 0
+    """Of the list of words that it knows, as the checkpoint holds it."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class DecodingConfig:
     """How the language model and the CTC decide together; chosen on validation data and kept with the weights."""
 
@@ -112,7 +122,9 @@ class DecodingConfig:
     num_beams: int = 8
     """Hypotheses of the CTC that the language model scores."""
     ctc_weight: float = 0.5
-    """Score = log p_LLM + ctc_weight * log p_CTC + word_bonus * words."""
+    """Score = log p_LLM + ctc_weight * log p_CTC + character_weight * log p_characters + word_bonus * words."""
+    character_weight: float = 0.5
+    """Where there is a CTC over characters."""
     word_bonus: float = 1.0
     hotword_bonus: float = 6.0
     """Added for each word that the user expects, see `models.hotwords`."""
@@ -134,6 +146,8 @@ class ASRConfig:
     """What the model has been trained to do (names of `text.prompts.TASKS`); training adds to it."""
     described_facts: dict[str, Any] = field(default_factory=dict)
     """What `models.describer` has been trained to name: facts, and the values of each; empty: there is no describer."""
+    characters: CharactersConfig | None = None
+    """None: there is no CTC over characters."""
     draft_only: bool = False
     """Aligned by CTC and nothing more: the text is the CTC draft and no language model is loaded."""
     format_version: int = FORMAT_VERSION
@@ -209,6 +223,7 @@ _PARTS: dict[str, type] = {
     "prompt": PromptConfig,
     "decoding": DecodingConfig,
     "lora": LoRAConfig,
+    "characters": CharactersConfig,
 }
 
 

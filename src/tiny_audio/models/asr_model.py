@@ -19,6 +19,7 @@ from tiny_audio.audio.io import load_audio
 from tiny_audio.audio.timebase import SAMPLE_RATE
 from tiny_audio.errors import CheckpointError, PromptError
 from tiny_audio.models.asr_config import ASRConfig
+from tiny_audio.models.character_ctc import CharacterCTC
 from tiny_audio.models.describer import Describer
 from tiny_audio.models.encoders.encoder import Encoder, EncoderOutput
 from tiny_audio.models.modules import Modules, build_modules
@@ -50,6 +51,9 @@ class ASRModel(nn.Module):
         # Learnt by an objective of its own, beside everything else.
         facts = config.described_facts
         self.describer = Describer(config.encoder_dim, facts).requires_grad_(False) if facts else None
+        self.characters = (
+            CharacterCTC(config.encoder_dim, config.characters).requires_grad_(False) if config.characters else None
+        )
         self.register_buffer("table_VE", modules.table_VE, persistent=False)
         self.table_VE: Tensor
         self.register_buffer("_kept_ctc_table_VE", None, persistent=False)

@@ -6,12 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 
-from tiny_audio.errors import CheckpointError
 from tiny_audio.models.checkpoint import WEIGHTS_FILE, checkpoint_folder
 from tiny_audio.models.state_check import check_state
+from tiny_audio.models.stored_tensors import read_stored_tensors
 
 
 def average_checkpoints(shares: Mapping[str | Path, float], folder: Path) -> None:
@@ -29,10 +28,7 @@ def average_checkpoints(shares: Mapping[str | Path, float], folder: Path) -> Non
     source = Path()
     for name, share in shares.items():
         source = checkpoint_folder(name)
-        try:
-            state = load_file(source / WEIGHTS_FILE)
-        except (OSError, SafetensorError) as error:
-            raise CheckpointError(f"cannot read '{source / WEIGHTS_FILE}': {error}") from error
+        state = read_stored_tensors(source / WEIGHTS_FILE)
         if mean:
             check_state(state, mean, source=f"'{source}'")
         for key, tensor in state.items():

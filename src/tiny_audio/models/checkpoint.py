@@ -10,8 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from tiny_audio.errors import CheckpointError, UnknownNameError
@@ -22,6 +20,7 @@ from tiny_audio.models.llm import llm_fingerprint
 from tiny_audio.models.lora import lora_state_dict, merge_lora
 from tiny_audio.models.modules import build_modules
 from tiny_audio.models.state_check import check_state
+from tiny_audio.models.stored_tensors import read_stored_tensors, write_tensors
 from tiny_audio.text.prompts import check_prompt, prompt_token_ids
 from tiny_audio.weights.hub_checkpoint import resolve_checkpoint
 
@@ -33,14 +32,15 @@ PRETRAINED = Path(__file__).parent.parent / "pretrained"
 def trained_state(model: ASRModel) -> dict[str, Tensor]:
     """All tensors that a checkpoint must hold, by name.
 
-    They are `projector.*`, `lora.*`, `encoder_lora.*`, `describer.*`, and whole parts.
+    They are `projector.*`, `lora.*`, `encoder_lora.*`, `describer.*`, `characters.*`, and whole parts.
 
     The tensors are the model's own, not copies.
     """
     state = {f"projector.{name}": tensor for name, tensor in model.projector.state_dict(keep_vars=True).items()}
     config = model.config
-    if model.describer is not None:
-        state |= {f"describer.{name}": tensor for name, tensor in model.describer.state_dict(keep_vars=True).items()}
+    for part, module in (("describer", model.describer), ("characters", model.characters)):
+        if module is not None:
+            state |= {f"{part}.{name}": tensor for name, tensor in module.state_dict(keep_vars=True).items()}
     if model.speech_llm is not None:
         state |= _part(model.speech_llm.llm, "llm", "lora", keeps_all=config.llm.training == "full")
     if model.encoder is not None:
@@ -104,9 +104,8 @@ def save_checkpoint(
 def write_checkpoint(folder: Path, config: ASRConfig, tensors: Mapping[str, Tensor], *, dtype: torch.dtype) -> None:
     """Write what `read_checkpoint` reads; each file appears whole or not at all."""
     folder.mkdir(parents=True, exist_ok=True)
-    state = {name: tensor.to("cpu", dtype).contiguous() for name, tensor in tensors.items()}
     with tempfile.TemporaryDirectory(dir=folder, prefix=".saving-") as temporary:
-        save_file(state, Path(temporary) / WEIGHTS_FILE, metadata={"format": "pt"})
+        write_tensors(Path(temporary) / WEIGHTS_FILE, tensors, dtype=dtype)
         config.save(Path(temporary) / CONFIG_FILE)
         for name in (WEIGHTS_FILE, CONFIG_FILE):
             (Path(temporary) / name).replace(folder / name)
@@ -175,11 +174,7 @@ def read_checkpoint(name: str | Path) -> tuple[ASRConfig, dict[str, Tensor]]:
         UnknownNameError: neither a folder nor a shipped model.
     """
     config = read_config(name)
-    weights = checkpoint_folder(name) / WEIGHTS_FILE
-    try:
-        return config, load_file(weights)
-    except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"cannot read '{weights}': {error}") from error
+    return config, read_stored_tensors(checkpoint_folder(name) / WEIGHTS_FILE)
 
 
 def load_model(name: str | Path, *, config: ASRConfig | None = None, merge_adapters: bool = True) -> ASRModel:

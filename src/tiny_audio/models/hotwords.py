@@ -10,10 +10,10 @@ from difflib import SequenceMatcher
 
 import torch
 
-from tiny_audio.models.ctc import ctc_loss, is_feasible
+from tiny_audio.models.joint_decoding import ctc_log_probs
 from tiny_audio.models.posteriors import FramePosteriors
 from tiny_audio.models.projectors.aligned import Projected
-from tiny_audio.text.prompts import Tokenizer, encode_transcript
+from tiny_audio.text.prompts import Tokenizer
 
 _WINDOWS = (1, 2, 3)
 """Words that a hotword may replace."""
@@ -22,7 +22,6 @@ _MIN_LIKENESS = 0.4
 _MAX_LOSS = 20.0
 """Natural-log probability that the CTC may give a candidate less than the text; no language model makes up for more."""
 _MAX_CANDIDATES = 6
-_ROWS_AT_ONCE = 64
 
 
 def count_hotwords(text: str, hotwords: Sequence[str]) -> int:
@@ -64,22 +63,7 @@ def hotword_candidates(
     beside: float,
 ) -> dict[str, float]:
     """The variants of `text` that fit the sound best, with their CTC log-probability; `beside` is that of the text."""
-    num_frames = one.blank_BA.shape[1]
-    labels = {variant: encode_transcript(tokenizer, variant) for variant in with_hotwords(text, hotwords)}
-    variants = [variant for variant, ids in labels.items() if is_feasible(num_frames, ids)]
-    normaliser_BA = one.blank_BA - posteriors.blank_A
-    scores: dict[str, float] = {}
-    for first in range(0, len(variants), _ROWS_AT_ONCE):
-        rows = variants[first : first + _ROWS_AT_ONCE]
-        losses = ctc_loss(
-            one.hidden_BAE.expand(len(rows), -1, -1),
-            one.blank_BA.expand(len(rows), -1),
-            torch.full((len(rows),), num_frames),
-            [labels[variant] for variant in rows],
-            table_VE,
-            normaliser_BA=normaliser_BA.expand(len(rows), -1),
-        )
-        scores |= dict(zip(rows, (-losses).tolist(), strict=True))
+    scores = ctc_log_probs(with_hotwords(text, hotwords), one, posteriors, table_VE, tokenizer)
     best = sorted(scores, key=scores.__getitem__, reverse=True)[:_MAX_CANDIDATES]
     return {variant: scores[variant] for variant in best if scores[variant] > beside - _MAX_LOSS}
 

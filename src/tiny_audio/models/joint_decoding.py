@@ -4,13 +4,19 @@ A small language model, asked to write, prefers a fluent sentence to the one tha
 the CTC did not think of, and what it invents has next to no probability under the CTC.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
+from tiny_audio.models.asr_config import DecodingConfig
+from tiny_audio.models.ctc import ctc_loss, is_feasible
 from tiny_audio.models.posteriors import FramePosteriors
-from tiny_audio.text.prompts import Tokenizer, decode_transcript
+from tiny_audio.models.projectors.aligned import Projected
+from tiny_audio.text.prompts import Tokenizer, decode_transcript, encode_transcript
+
+_ROWS_AT_ONCE = 64
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,22 +25,52 @@ class CandidateScores:
 
     llm: float
     ctc: float
+    characters: float = 0.0
+    """0 where there is no CTC over characters."""
 
 
 def choose_text(
     scores: Mapping[str, CandidateScores],
     *,
-    ctc_weight: float,
-    word_bonus: float,
+    decoding: DecodingConfig,
     bonuses: Mapping[str, float] | None = None,
 ) -> str:
-    """The candidate with the highest log p_LLM + ctc_weight * log p_CTC + word_bonus * words + its own bonus."""
+    """The candidate with the highest score by the weights of `decoding`, its own bonus added."""
 
     def total(text: str) -> float:
         own = bonuses.get(text, 0.0) if bonuses else 0.0
-        return scores[text].llm + ctc_weight * scores[text].ctc + word_bonus * len(text.split()) + own
+        return scores[text].llm + heard_score(text, scores[text], decoding) + own
 
     return max(scores, key=total)
+
+
+def heard_score(text: str, scores: CandidateScores, decoding: DecodingConfig) -> float:
+    """The part of a candidate's score that the sound alone decides, without the language model."""
+    heard = decoding.ctc_weight * scores.ctc + decoding.character_weight * scores.characters
+    return heard + decoding.word_bonus * len(text.split())
+
+
+def ctc_log_probs(
+    texts: Sequence[str], one: Projected, posteriors: FramePosteriors, table_VE: Tensor, tokenizer: Tokenizer
+) -> dict[str, float]:
+    """The CTC's log-probability of texts, as the tokenizer divides them; without those that have too many tokens."""
+    num_frames = one.blank_BA.shape[1]
+    labels = {text: encode_transcript(tokenizer, text) for text in texts}
+    feasible = [text for text, ids in labels.items() if ids and is_feasible(num_frames, ids)]
+    normaliser_BA = one.blank_BA - posteriors.blank_A
+    scores: dict[str, float] = {}
+    for first in range(0, len(feasible), _ROWS_AT_ONCE):
+        rows = feasible[first : first + _ROWS_AT_ONCE]
+        losses = ctc_loss(
+            one.hidden_BAE.expand(len(rows), -1, -1),
+            one.blank_BA.expand(len(rows), -1),
+            torch.full((len(rows),), num_frames),
+            [labels[text] for text in rows],
+            table_VE,
+            normaliser_BA=normaliser_BA.expand(len(rows), -1),
+        )
+        scores |= dict(zip(rows, (-losses).tolist(), strict=True))
+    return scores
 
 
 def ctc_candidates(posteriors: FramePosteriors, tokenizer: Tokenizer, *, num_beams: int) -> dict[str, float]:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from tiny_audio.models.asr_config import ASRConfig, ProjectorConfig
+from tiny_audio.models.character_ctc import CharacterCTC
 from tiny_audio.models.describer import Describer
 from tiny_audio.models.encoders.build import build_encoder, encoder_architecture
 from tiny_audio.models.encoders.encoder import Encoder
@@ -96,7 +97,7 @@ def count_module(module: nn.Module) -> ParameterCount:
 
 
 def count_parameters(config: ASRConfig) -> dict[str, ParameterCount]:
-    """Parameters of `encoder`, `projector`, `decoder`, and of a `describer` where there is one, at full size.
+    """Parameters of `encoder`, `projector`, `decoder`, and of `describer` and `characters` if any, at full size.
 
     Nothing is downloaded, and no memory filled.
 
@@ -117,6 +118,8 @@ def count_parameters(config: ASRConfig) -> dict[str, ParameterCount]:
         }
         if config.described_facts:
             counts["describer"] = count_module(Describer(config.encoder_dim, config.described_facts))
+        if config.characters:
+            counts["characters"] = count_module(CharacterCTC(config.encoder_dim, config.characters))
         return counts
 
 

@@ -23,6 +23,7 @@ from tiny_audio.models.checkpoint import CONFIG_FILE, WEIGHTS_FILE, read_config
 from tiny_audio.models.ctc_model import UNITS_FILE, is_ctc_checkpoint
 from tiny_audio.models.llm import build_tokenizer
 from tiny_audio.models.shallow_fusion import ARPA_FILE, SETTINGS_FILE
+from tiny_audio.models.stored_tensors import SCALE
 from tiny_audio.publishing.model_card import CardFacts, write_card
 from tiny_audio.publishing.results import EVAL_RESULTS_FILE, eval_results, results_of
 from tiny_audio.publishing.training_run import METRICS, TrainingRun, find_checkpoint
@@ -127,7 +128,8 @@ def _count(weights: Path) -> tuple[int, str]:
     """Parameters of a file, and the format of most of them."""
     try:
         with safe_open(weights, framework="np") as file:
-            slices = [file.get_slice(name) for name in file.keys()]  # noqa: SIM118
+            names = [name for name in file.keys() if not name.endswith(SCALE)]  # noqa: SIM118
+            slices = [file.get_slice(name) for name in names]
             formats: Counter[str] = Counter()
             for part in slices:
                 size = 1

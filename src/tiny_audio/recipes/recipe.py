@@ -95,6 +95,8 @@ def component_titles(config: "ASRConfig") -> dict[str, str]:
     }
     if config.described_facts:
         titles["describer"] = f"DESCRIBER ({', '.join(config.described_facts)})"
+    if config.characters:
+        titles["characters"] = "CHARACTERS (CTC)"
     return titles
 
 

@@ -2,7 +2,13 @@
 
 from dataclasses import replace
 
-from tiny_audio.models.asr_config import ASRConfig, EncoderConfig, LLMConfig, LoRAConfig, ProjectorConfig
+from tiny_audio.models.asr_config import (
+    ASRConfig,
+    EncoderConfig,
+    LLMConfig,
+    LoRAConfig,
+    ProjectorConfig,
+)
 from tiny_audio.recipes.recipe import Recipe
 from tiny_audio.training.config import OptimConfig, TrainConfig
 
@@ -47,6 +53,11 @@ def _recipe(name: str, summary: str, model: ASRConfig, *, hardware: str) -> Reci
                 objective="correct",
                 model=model,
                 optim=OptimConfig(learning_rate=1e-4, lora_learning_rate=3e-4, epochs=1.0, max_batch_duration=80.0),
+            ),
+            "characters": TrainConfig(
+                objective="characters",
+                model=model,
+                optim=OptimConfig(learning_rate=2e-3, warmup_steps=100, max_steps=7500, max_batch_duration=120.0),
             ),
             "describe": TrainConfig(
                 objective="describe",

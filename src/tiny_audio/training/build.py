@@ -16,6 +16,7 @@ from tiny_audio.models.asr_config import ASRConfig, LoRAConfig
 from tiny_audio.models.asr_model import ASRModel
 from tiny_audio.models.checkpoint import load_trained_state, read_checkpoint, split_state, trained_state
 from tiny_audio.models.modules import build_modules
+from tiny_audio.training.character_objective import build_character_objective
 from tiny_audio.training.config import CTCSystem, TrainConfig
 from tiny_audio.training.ctc_objective import build_ctc_objective
 from tiny_audio.training.describe_objective import build_describe_objective
@@ -26,7 +27,8 @@ from tiny_audio.training.speech_llm_objective import SpeechLLMObjective
 
 
 def build_objective(config: TrainConfig, run_folder: Path) -> Objective:
-    """Modules of the run, with the weights of `config.init` when it names a checkpoint."""
+    """Modules of the run, with the weights of `config.init` when it names a checkpoint; new ones follow the seed."""
+    torch.manual_seed(config.seed)
     if isinstance(config.model, CTCSystem):
         return build_ctc_objective(
             config.model,
@@ -39,6 +41,8 @@ def build_objective(config: TrainConfig, run_folder: Path) -> Objective:
         )
     if config.objective == "describe":
         return build_describe_objective(config.init)
+    if config.objective == "characters":
+        return build_character_objective(config.init, config.model.characters)
     return _build_speech_llm_objective(config, config.model)
 
 

@@ -10,7 +10,7 @@ from tiny_audio.errors import ConfigError, UnknownNameError
 from tiny_audio.models.asr_config import ASRConfig
 from tiny_audio.types import Seconds
 
-Objective = Literal["align", "correct", "speech_llm", "distill", "describe", "ctc"]
+Objective = Literal["align", "correct", "speech_llm", "distill", "describe", "characters", "ctc"]
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 
 
@@ -114,7 +114,8 @@ class TrainConfig:
     """`align`: CTC on the projector, no language model in memory. `correct`: the language model's loss beside the CTC.
     `speech_llm`: the language model's loss alone, for a projector that is not aligned. `distill`: the same, but its
     own answer to the transcript is what is learnt. `describe`: what can be heard beside the words, in a checkpoint
-    that is otherwise left as it is. `ctc`: an AuT encoder from scratch."""
+    that is otherwise left as it is. `characters`: a CTC over letters beside such a checkpoint, which spells words that
+    the tokens' has not heard. `ctc`: an AuT encoder from scratch."""
     model: ASRConfig | CTCSystem = field(default_factory=lambda: ASRConfig(draft_only=True))
     """What is trained; `init` replaces all but the dropout, the adapters, and whether there is a language model."""
     train: tuple[str, ...] = ()
@@ -127,7 +128,7 @@ class TrainConfig:
     optim: OptimConfig = field(default_factory=OptimConfig)
     data: DataConfig = field(default_factory=DataConfig)
     mask: MaskConfig = field(default_factory=MaskConfig)
-    """Of all objectives but `ctc` and `describe`."""
+    """Of all objectives but `ctc`, `characters` and `describe`."""
     distill: DistillConfig = field(default_factory=DistillConfig)
     ctc: CTCLossConfig = field(default_factory=CTCLossConfig)
     num_frequent_tokens: int = 8_000
@@ -159,7 +160,8 @@ class TrainConfig:
             problems.append(f"objective is '{self.objective}'; expected one of {list(get_args(Objective))}")
         if isinstance(self.model, CTCSystem) != (self.objective == "ctc"):
             problems.append(f"objective '{self.objective}' is not for this model; choose another recipe")
-        elif isinstance(self.model, ASRConfig) and self.objective != "describe":  # which takes any checkpoint's
+        elif isinstance(self.model, ASRConfig) and self.objective not in ("describe", "characters"):
+            # Those take any checkpoint's.
             if self.model.projector.aligned == (self.objective in ("speech_llm", "distill")):
                 wanted = "false" if self.model.projector.aligned else "true"
                 problems.append(f"objective '{self.objective}' needs model.projector.aligned={wanted}")

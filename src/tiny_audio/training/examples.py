@@ -258,11 +258,14 @@ def _has_task(item: Utterance | CachedUtterance) -> bool:
 
 
 def _teachable(items: Iterable[Item], objective: Objective, dropped: list[Dropped], *, labelled: bool) -> list[Item]:
-    """Those whose task this training teaches; to validate, those that are to be transcribed."""
+    """Those whose task and text this training teaches; to validate, those that are to be transcribed."""
     kept = []
     for item in items:
         if not _has_task(item):
-            kept.append(item)
+            if labelled and (reason := objective.refuses(item.text)) is not None:
+                dropped.append(_dropped(item, reason))
+            else:
+                kept.append(item)
         elif not labelled:
             continue
         elif not (item.response or item.text).strip():

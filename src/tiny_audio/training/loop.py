@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import torch
-from safetensors.torch import load_file
 
 from tiny_audio.data.batch import Batch
 from tiny_audio.data.stream import Step, StepStream
 from tiny_audio.errors import TrainingError
 from tiny_audio.models.averaging import average_checkpoints
 from tiny_audio.models.checkpoint import WEIGHTS_FILE
+from tiny_audio.models.stored_tensors import read_stored_tensors
 from tiny_audio.training.averaging import WeightAverage
 from tiny_audio.training.best import BestCheckpoints
 from tiny_audio.training.build import build_objective, build_stream
@@ -303,7 +303,7 @@ class _Loop:
             average_checkpoints({folder: 1 / len(folders) for folder in folders}, average)
         self.processes.wait()
         own = {name: tensor.clone() for name, tensor in self.objective.trained_state().items()}
-        self.objective.load_trained_state(load_file(average / WEIGHTS_FILE))
+        self.objective.load_trained_state(read_stored_tensors(average / WEIGHTS_FILE))
         metrics = validate(self.objective, self.validation, self.processes, self._autocast)
         if mean_wer(metrics) < self.best_wer:
             self.best_wer = mean_wer(metrics)

@@ -44,6 +44,10 @@ class Objective(nn.Module, ABC):
     def labels(self, text: str) -> tuple[int, ...]:
         """What a transcript is learnt as."""
 
+    def refuses(self, text: str) -> str | None:
+        """Why a transcript cannot be learnt, for the list of what is dropped; None: it can."""
+        return None
+
     def answer(self, text: str) -> tuple[int, ...]:
         """What a language model is to write."""
         return self.labels(text)

@@ -1,0 +1,303 @@
+"""What the letters say of a text, and other words for the places where they disagree with it.
+
+A draft of tokens and the likeliest letters are laid side by side. Where their words differ, a beam search over that
+stretch alone looks for words that the letters spell, known ones before others; each becomes a candidate: the draft with
+these words in that place. Whether it is right is for CTC and language model to decide (`models.joint_decoding`).
+
+Shapes: A CTC frames of characters, V characters and the blank, N texts.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+from itertools import groupby
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from tiny_audio.data.spoken_forms import numbers_in, spoken_forms
+from tiny_audio.models.beam_search import FrameCandidates, prefix_beam_search
+from tiny_audio.models.ctc import is_feasible
+from tiny_audio.text.ctc_units import BLANK_ID, CTCUnits, normalize_transcript
+from tiny_audio.text.word_list import WordList
+
+IMPOSSIBLE = -1e4
+"""Log-probability of a text with more letters than CTC frames."""
+_SURE_BLANK = 0.98
+"""Frames of at least that blank say nothing, and one stands for a row of them."""
+_NUM_BEAMS = 12
+_LETTERS_PER_FRAME = 6
+_LIKELY = -7.0
+"""Log-probability of a letter that the search looks at."""
+_FREQUENCY_WEIGHT = 0.5
+_UNKNOWN_WORD = -8.0
+"""Log-probability given for a word that is not in the list: of letters as they come."""
+_WORD_BONUS = 2.0
+_WORDS_APART = -5.0
+"""Two spaces in a row."""
+_MAX_BEHIND = 6.0
+"""Log-probability of letters and words that another word may have less than the draft's."""
+_MARKS = ".,;:!?"
+
+
+class CharacterPosteriors:
+    """Letters of one utterance.
+
+    Args:
+        log_probs_AV: natural-log probabilities.
+        units: of the classes.
+    """
+
+    def __init__(self, log_probs_AV: Tensor, units: CTCUnits) -> None:
+        self._log_probs_AV = log_probs_AV
+        self._units = units
+        self._names = units.names
+        self._space = self._names.index("▁")
+        self._readings: dict[tuple[str, ...], int] = {}
+        """Number of the likeliest form of texts with these numbers."""
+        self._known: dict[str, float] = {}
+        """Texts with their log-probability: a long one takes as long as all the stretches that are searched."""
+
+    def log_probs(self, texts: Sequence[str]) -> list[float]:
+        """Natural-log probability of each text; of one with numbers, as its likeliest reading.
+
+        The reading is chosen once for all texts with the same numbers: each costs as much as another text.
+        """
+        rows = []
+        unknown = [text for text in dict.fromkeys(texts) if text not in self._known]
+        for text in unknown:
+            forms = [self._ids(form) for form in spoken_forms(text)]
+            numbers = numbers_in(text)
+            if len(forms) > 1 and numbers not in self._readings:
+                scores = self._score(self._log_probs_AV, forms)
+                self._readings[numbers] = max(range(len(forms)), key=scores.__getitem__)
+            reading = self._readings.get(numbers, 0)
+            rows.append(forms[reading if reading < len(forms) else 0])
+        self._known |= dict(zip(unknown, self._score(self._log_probs_AV, rows), strict=True))
+        return [self._known[text] for text in texts]
+
+    def variants(self, text: str, words: WordList, *, max_variants: int) -> list[str]:
+        """The text with words that the letters rather spell; the likeliest first.
+
+        The first of several is the one with all changes that the letters find likelier than what they replace. The
+        log-probability of each is from then on taken to be that of the text and what its stretches differ by.
+        """
+        written = text.split()
+        spoken = [
+            (part, index)
+            for index, word in enumerate(written)
+            for part in normalize_transcript(spoken_forms(word)[0]).split()
+        ]
+        heard = self._greedy_words()
+        matcher = SequenceMatcher(a=[part for part, _ in spoken], b=[word.text for word in heard], autojunk=False)
+        changes: list[_Change] = []
+        for kind, first, last, heard_first, heard_last in matcher.get_opcodes():
+            if kind == "equal":
+                continue
+            start = heard[heard_first - 1].end if heard_first else 0
+            end = heard[heard_last].start if heard_last < len(heard) else len(self._log_probs_AV)
+            # Whole words of the text: a number of several words is exchanged as a whole, or not at all.
+            place = _place(spoken, first, last)
+            parts = [part for part, index in spoken if place is not None and place[0] <= index < place[1]]
+            if place is None or len(parts) != last - first:
+                continue
+            changes += self._changes(start, end, " ".join(parts), place, words)
+        changes.sort(key=lambda change: change.gain, reverse=True)
+        likelier: list[_Change] = []
+        for change in changes:
+            if change.gain > 0 and not any(change.overlaps(other) for other in likelier):
+                likelier.append(change)
+        together = [likelier] if len(likelier) > 1 else []
+        found: dict[str, float] = {}
+        for chosen in [*together, *([change] for change in changes)]:
+            variant = _changed(written, chosen)
+            if variant and variant != text and len(found) < max_variants:
+                found.setdefault(variant, sum(change.letters for change in chosen))
+        (of_text,) = self.log_probs([text])
+        self._known = {variant: of_text + letters for variant, letters in found.items()} | self._known
+        return list(found)
+
+    def _changes(self, start: int, end: int, said: str, place: tuple[int, int], words: WordList) -> Iterator["_Change"]:
+        """Other words for a stretch of frames, with how much likelier they are than those of the text."""
+        stretch_AV = self._log_probs_AV[start:end]
+        if not len(stretch_AV):
+            return
+        scorer = _WordScorer(self._names, words)
+        hypotheses = prefix_beam_search(list(self._frames(stretch_AV)), num_beams=_NUM_BEAMS, scorer=scorer)
+        found = dict.fromkeys(self._units.decode(one.token_ids) for one in hypotheses)
+        texts = [said, *(text for text in found if text != said)][: 1 + _NUM_BEAMS // 3]
+        ids = [self._ids(text) for text in texts]
+        letters = self._score_within(stretch_AV, ids)
+        scores = [score + scorer.of_text(text) for text, score in zip(texts, letters, strict=True)]
+        for text, score, spelt in zip(texts[1:], scores[1:], letters[1:], strict=True):
+            if score - scores[0] > -_MAX_BEHIND:
+                yield _Change(
+                    start=place[0],
+                    end=place[1],
+                    words=tuple(text.split()),
+                    gain=score - scores[0],
+                    letters=spelt - letters[0],
+                )
+
+    def _frames(self, log_probs_AV: Tensor) -> Iterator[FrameCandidates]:
+        """Of a row of frames that are surely blank, the first one."""
+        is_sure = (log_probs_AV[:, BLANK_ID].exp() >= _SURE_BLANK).tolist()
+        top = log_probs_AV[:, BLANK_ID + 1 :].topk(_LETTERS_PER_FRAME, dim=1)
+        rows = zip(is_sure, log_probs_AV[:, BLANK_ID].tolist(), top.indices.tolist(), top.values.tolist(), strict=True)
+        was_sure = False
+        for sure, blank, ids, values in rows:
+            if not (sure and was_sure):
+                letters = [(id + BLANK_ID + 1, value) for id, value in zip(ids, values, strict=True) if value > _LIKELY]
+                yield FrameCandidates(blank=blank, tokens=letters)
+            was_sure = sure
+
+    def _greedy_words(self) -> list["_HeardWord"]:
+        """Words of the likeliest path, and the frames that they lie in."""
+        path = self._log_probs_AV.argmax(dim=-1).tolist()
+        heard: list[_HeardWord] = []
+        letters, first, last = "", 0, 0
+        frame = 0
+        for unit, run in groupby(path):
+            length = len(list(run))
+            if unit == self._space:
+                if letters:
+                    heard.append(_HeardWord(letters, first, last))
+                letters = ""
+            elif unit != BLANK_ID:
+                first = frame if not letters else first
+                letters, last = letters + self._names[unit], frame + length
+            frame += length
+        return [*heard, _HeardWord(letters, first, last)] if letters else heard
+
+    def _ids(self, text: str) -> list[int]:
+        plain = normalize_transcript(text)
+        known = "".join(character for character in plain if character in self._units.alphabet)
+        return self._units.encode(known)
+
+    def _score_within(self, log_probs_AV: Tensor, rows: Sequence[Sequence[int]]) -> list[float]:
+        """Of words between others: with or without a space to either side."""
+        space = [self._space]
+        framed = [
+            [*before, *row, *after] if row else [*before]
+            for row in rows
+            for before in ([], space)
+            for after in ([], space)
+        ]
+        scores = self._score(log_probs_AV, framed)
+        return [max(scores[first : first + 4]) for first in range(0, len(scores), 4)]
+
+    def _score(self, log_probs_AV: Tensor, rows: Sequence[Sequence[int]]) -> list[float]:
+        """Natural-log probability of each row of character ids."""
+        scores = [IMPOSSIBLE] * len(rows)
+        feasible = [index for index, row in enumerate(rows) if is_feasible(len(log_probs_AV), row)]
+        if not feasible:
+            return scores
+        losses = F.ctc_loss(
+            log_probs_AV[:, None].expand(-1, len(feasible), -1),
+            torch.tensor([id for index in feasible for id in rows[index]], dtype=torch.long),
+            torch.full((len(feasible),), len(log_probs_AV)),
+            torch.tensor([len(rows[index]) for index in feasible]),
+            blank=BLANK_ID,
+            reduction="none",
+        )
+        for index, loss in zip(feasible, losses.tolist(), strict=True):
+            scores[index] = -loss
+        return scores
+
+
+@dataclass(frozen=True)
+class _HeardWord:
+    text: str
+    start: int
+    end: int
+    """One behind its last frame."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Change:
+    """Words for a place in a text, `start` to `end` of its words."""
+
+    start: int
+    end: int
+    words: tuple[str, ...]
+    gain: float
+    """Of log-probability by letters and frequency."""
+    letters: float
+    """By letters alone."""
+
+    def overlaps(self, other: "_Change") -> bool:
+        """Whether both change the same words."""
+        return (self.start, self.end) == (other.start, other.end) or (self.start < other.end and other.start < self.end)
+
+
+class _WordScorer:
+    """For `prefix_beam_search`: frequent words are likelier than rare ones, and letters that make no word are not."""
+
+    def __init__(self, names: Sequence[str], words: WordList) -> None:
+        self._names, self._words = names, words
+        self._begun: dict[tuple[int, ...], str | None] = {(): ""}
+
+    def extend(self, prefix: tuple[int, ...], token: int) -> float:
+        begun = self._begun_word(prefix)
+        if self._names[token] == "▁":
+            if not prefix:
+                return 0.0
+            return _WORDS_APART if begun == "" else self._end(begun)
+        if begun is None or begun + self._names[token] in self._words.beginnings:
+            return 0.0
+        return _UNKNOWN_WORD
+
+    def finish(self, prefix: tuple[int, ...]) -> float:
+        begun = self._begun_word(prefix)
+        return 0.0 if begun == "" else self._end(begun)
+
+    def of_text(self, text: str) -> float:
+        """The same for whole words."""
+        return sum(map(self._end, text.split()))
+
+    def _end(self, word: str | None) -> float:
+        """Of a word's end; None: letters that no word begins with, which have been paid for."""
+        if word is None:
+            return _WORD_BONUS
+        known = self._words.log_probs.get(word)
+        return _WORD_BONUS + (_UNKNOWN_WORD if known is None else _FREQUENCY_WEIGHT * known)
+
+    def _begun_word(self, prefix: tuple[int, ...]) -> str | None:
+        """Letters behind the last space; None where no word begins so."""
+        if prefix not in self._begun:
+            before, name = self._begun_word(prefix[:-1]), self._names[prefix[-1]]
+            if name == "▁":
+                begun: str | None = ""
+            else:
+                begun = None if before is None else before + name
+                begun = begun if begun in self._words.beginnings else None
+            self._begun[prefix] = begun
+        return self._begun[prefix]
+
+
+def _place(spoken: Sequence[tuple[str, int]], first: int, last: int) -> tuple[int, int] | None:
+    """Words of the text that hold its spoken parts `first` to `last`; None between two parts of one word."""
+    if first < last:
+        return spoken[first][1], spoken[last - 1][1] + 1
+    if first == len(spoken):
+        return (spoken[-1][1] + 1,) * 2 if spoken else (0, 0)
+    index = spoken[first][1]
+    return None if first and spoken[first - 1][1] == index else (index, index)
+
+
+def _changed(written: Sequence[str], changes: Sequence[_Change]) -> str:
+    """The text with other words in some places, written with the capital and the marks of those they replace."""
+    out: list[str] = list(written)
+    for change in sorted(changes, key=lambda one: one.start, reverse=True):
+        new, old = list(change.words), written[change.start : change.end]
+        if not old and new and change.start:
+            before = out[change.start - 1]
+            out[change.start - 1] = before.rstrip(_MARKS)
+            new[-1] += before[len(before.rstrip(_MARKS)) :]
+        if old and new:
+            if old[0][:1].isupper():
+                new[0] = new[0][:1].upper() + new[0][1:]
+            new[-1] += old[-1][len(old[-1].rstrip(_MARKS)) :]
+        out[change.start : change.end] = new
+    return " ".join(out)
