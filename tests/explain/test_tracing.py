@@ -1,20 +1,24 @@
 """A trace says what the model's parts give, seen from outside."""
 
 import math
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
 import pytest
 import torch
 
-from explain.conftest import WAVEFORM
+from explain.conftest import CLIP, WAVEFORM, sure
 from tiny_audio.audio.features import log_mel_spectrogram
+from tiny_audio.explain.page.page import trace_page
 from tiny_audio.explain.trace import Trace
 from tiny_audio.explain.tracing import trace_clip
 from tiny_audio.explain.views import most_active, nearest_tokens
 from tiny_audio.inference.recognizer import Recognizer
+from tiny_audio.models.asr_config import CharactersConfig
 from tiny_audio.models.asr_model import ASRModel
 from tiny_audio.text.prompts import encode_transcript
+from tiny_models import TINY_CONFIG
 
 
 def test_the_text_is_what_the_recogniser_understands(aligned: ASRModel, aligned_trace: Trace) -> None:
@@ -104,6 +108,19 @@ def test_the_winner_comes_first_among_the_candidates(aligned: ASRModel, aligned_
     assert len(totals) > 1
     assert aligned_trace.candidates[0].text == aligned_trace.text
     assert totals == sorted(totals, reverse=True)
+
+
+def test_letters_have_a_say_in_a_trace_as_in_the_recogniser() -> None:
+    torch.manual_seed(0)
+    model = sure(replace(TINY_CONFIG, characters=CharactersConfig(hidden_dim=16, num_blocks=1)))
+    trace = trace_clip(model, WAVEFORM)
+    (heard,) = Recognizer(model).transcribe_waveforms([WAVEFORM])
+    assert trace.text == heard.text
+    assert trace.candidates[0].text == trace.text
+    totals = [candidate.total for candidate in trace.candidates]
+    assert totals == sorted(totals, reverse=True)
+    assert all(candidate.scores.characters < 0 for candidate in trace.candidates)
+    assert "log p, letters" in trace_page(trace, CLIP, model="tiny")
 
 
 def test_the_spectrogram_is_in_decibels_below_the_loudest(aligned_trace: Trace) -> None:

@@ -28,7 +28,7 @@ def spoken(text: str, *, doubt: dict[int, str] | None = None, silence: int = 2) 
         blank = torch.full_like(probabilities, 1e-6)
         blank[0] = 1.0
         rows += [probabilities, *[blank] * silence]
-    return CharacterPosteriors((torch.stack(rows) / torch.stack(rows).sum(1, keepdim=True)).log(), UNITS)
+    return CharacterPosteriors((torch.stack(rows) / torch.stack(rows).sum(1, keepdim=True)).log(), UNITS, WORDS)
 
 
 def test_a_row_in_a_batch_equals_the_row_alone_and_an_odd_frame_counts():
@@ -73,13 +73,13 @@ def test_the_probability_of_a_text_is_that_of_the_ctc_and_of_a_number_that_of_it
     ],
 )
 def test_what_the_letters_spell_is_a_variant(heard: str, draft: str, expected: str):
-    assert expected in spoken(heard).variants(draft, WORDS, max_variants=8)
+    assert expected in spoken(heard).variants(draft, max_variants=8)
 
 
 def test_a_doubtful_letter_makes_a_known_word_and_two_places_change_together():
     letters = spoken("the avoidance of rivers", doubt={7: "y"})  # "avoydance" is likelier by its letters alone
     assert letters._greedy_words()[1].text == "avoydance"
-    variants = letters.variants("the evidence of the years", WORDS, max_variants=8)
+    variants = letters.variants("the evidence of the years", max_variants=8)
     assert variants[0] == "the avoidance of rivers"
     assert {"the avoidance of the years", "the evidence of rivers"} <= set(variants)
 
@@ -87,17 +87,17 @@ def test_a_doubtful_letter_makes_a_known_word_and_two_places_change_together():
 def test_a_text_that_the_letters_agree_with_has_no_likelier_variant():
     for text in ("The avoidance of rivers.", "in 1518, the type"):
         letters = spoken("in fifteen eighteen the type" if "1518" in text else "the avoidance of rivers")
-        assert letters.variants(text, WORDS, max_variants=8) == []
-    assert spoken("the").variants("", WORDS, max_variants=8)[0] == "the"
-    assert len(spoken("the avoidance of rivers").variants("a b c d e f g", WORDS, max_variants=2)) <= 2
+        assert letters.variants(text, max_variants=8) == []
+    assert spoken("the").variants("", max_variants=8)[0] == "the"
+    assert len(spoken("the avoidance of rivers").variants("a b c d e f g", max_variants=2)) <= 2
 
 
 def test_half_a_number_is_left_alone():
     letters = spoken("in fifteen ninety the type")
-    assert all("1518" in variant for variant in letters.variants("in 1518 the type", WORDS, max_variants=8))
+    assert all("1518" in variant for variant in letters.variants("in 1518 the type", max_variants=8))
 
 
 def test_a_variants_probability_is_nearly_that_of_the_whole_text():
     letters, alone = (spoken("the avoidance of rivers in fifteen eighteen", doubt={7: "y"}) for _ in range(2))
-    for variant in letters.variants("the evidence of the years in 1518", WORDS, max_variants=8):
+    for variant in letters.variants("the evidence of the years in 1518", max_variants=8):
         assert letters.log_probs([variant]) == pytest.approx(alone.log_probs([variant]), abs=2.0)

@@ -4,6 +4,7 @@ Shapes: as in `trace`.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -23,11 +24,12 @@ from tiny_audio.explain.views import (
 )
 from tiny_audio.inference.recognizer import Recognizer
 from tiny_audio.models.asr_model import ASRModel
+from tiny_audio.models.character_candidates import CharacterPosteriors
 from tiny_audio.models.ctc import ctc_loss, is_feasible
 from tiny_audio.models.ctc_alignment import align_words
 from tiny_audio.models.ctc_model import CTCModel
 from tiny_audio.models.encoders.encoder import Encoder
-from tiny_audio.models.joint_decoding import CandidateScores, ctc_candidates
+from tiny_audio.models.joint_decoding import heard_score, heard_scores, text_candidates
 from tiny_audio.models.posteriors import frame_posteriors, kept_frames
 from tiny_audio.models.projectors.aligned import Projected
 from tiny_audio.text.prompts import decode_transcript, encode_transcript
@@ -62,7 +64,7 @@ def _trace_asr(model: ASRModel, waveform: Waveform) -> Trace:
     stages.append(stage("Projector", tokens_AE, f"audio tokens of {1000 * token_duration:g} ms × dimensions"))
     heard = Recognizer(model, dtype="float32", with_words=True).transcribe_waveforms([waveform])[0]
 
-    ctc, candidates = None, {}
+    ctc, candidates, letters = None, {}, None
     kept_A = torch.ones(num_tokens, dtype=torch.bool)
     if aligned:
         posteriors = frame_posteriors(tokens_AE, aligned.blank_BA[0], model.ctc_table_VE)
@@ -73,7 +75,17 @@ def _trace_asr(model: ASRModel, waveform: Waveform) -> Trace:
         flat = [span for word in spans for span in word]
         pieces = [model.tokenizer.decode([span.token_id]) for span in flat]
         ctc = ctc_view(posteriors, kept_A, spoken(flat, pieces, token_duration), model.tokenizer, token_duration)
-        candidates = ctc_candidates(posteriors, model.tokenizer, num_beams=model.config.decoding.num_beams)
+        if model.characters is not None:
+            (letters,) = model.characters.posteriors(encoder_TD[None], lengths_1)
+        candidates = text_candidates(
+            aligned,
+            posteriors,
+            letters,
+            tokenizer=model.tokenizer,
+            ctc_tokenizer=model.ctc_tokenizer,
+            table_VE=model.ctc_table_VE,
+            decoding=model.config.decoding,
+        )
 
     prompt = None
     answer: tuple[Written, ...] = ()
@@ -84,7 +96,7 @@ def _trace_asr(model: ASRModel, waveform: Waveform) -> Trace:
         prompt = _prompt_view(model, audio_AE, kept_A, token_duration)
         answer, logits_LV = _answer(model, audio_AE, heard.text)
         stages.append(stage("Language model", logits_LV, "tokens of the answer × logits of the vocabulary"))
-        considered = _candidates(model, audio_AE, aligned, candidates, heard.text)
+        considered = _candidates(model, audio_AE, aligned, candidates, letters, heard.text)
     return Trace(
         waveform=waveform,
         log_mel_MF=encoded.log_mel(waveform),
@@ -149,7 +161,12 @@ def _answer(model: ASRModel, audio_AE: Tensor, text: str) -> tuple[tuple[Written
 
 
 def _candidates(
-    model: ASRModel, audio_AE: Tensor, aligned: Projected | None, by_ctc: Mapping[str, float], chosen: str
+    model: ASRModel,
+    audio_AE: Tensor,
+    aligned: Projected | None,
+    by_ctc: Mapping[str, float],
+    letters: CharacterPosteriors | None,
+    chosen: str,
 ) -> tuple[Candidate, ...]:
     """What CTC and language model thought of each text, the best first; empty where only one of them has a say."""
     speech_llm = model.speech_llm
@@ -164,12 +181,12 @@ def _candidates(
         lengths_1 = torch.tensor([num_frames])
         ctc[own] = -ctc_loss(aligned.hidden_BAE, aligned.blank_BA, lengths_1, [labels], model.ctc_table_VE).item()
     llm = speech_llm.score(audio_AE, [encode_transcript(model.tokenizer, text) for text in ctc])
-    decoding = model.config.decoding
+    scores = heard_scores(ctc, letters)
     found = [
         Candidate(
             text=text,
-            scores=CandidateScores(llm=log_prob, ctc=ctc[text]),
-            total=log_prob + decoding.ctc_weight * ctc[text] + decoding.word_bonus * len(text.split()),
+            scores=replace(scores[text], llm=log_prob),
+            total=log_prob + heard_score(text, scores[text], model.config.decoding),
             is_own=text == own,
         )
         for text, log_prob in zip(ctc, llm, strict=True)

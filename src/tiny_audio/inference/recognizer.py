@@ -32,7 +32,7 @@ from tiny_audio.models.checkpoint import load_without_llm
 from tiny_audio.models.ctc_alignment import align_words
 from tiny_audio.models.describer import Describer
 from tiny_audio.models.hotwords import count_hotwords, hotword_candidates
-from tiny_audio.models.joint_decoding import CandidateScores, choose_text, ctc_candidates, ctc_log_probs, heard_score
+from tiny_audio.models.joint_decoding import CandidateScores, choose_text, ctc_log_probs, heard_scores, text_candidates
 from tiny_audio.models.llama_runner import LlamaRunner
 from tiny_audio.models.llm import open_llm_file
 from tiny_audio.models.posteriors import FramePosteriors, embed_frames, frame_posteriors
@@ -58,8 +58,6 @@ DType = Literal["auto", "float32", "bfloat16", "float16", "int8"]
 DTYPES: tuple[DType, ...] = get_args(DType)
 _MAX_HOTWORDS = 3
 """That one utterance may take up beyond those it was heard with."""
-_MAX_TREE_TOKENS = 200
-"""Of all candidates together, shared beginnings once, for the language model to read."""
 _MAX_ANSWER_TOKENS = 64
 """Of an answer that is not a transcript."""
 
@@ -119,17 +117,8 @@ def _candidate_scores(
     candidates: Mapping[str, float], letters: CharacterPosteriors | None, result: Decoded
 ) -> dict[str, CandidateScores]:
     """Of texts with their CTC log-probability, which were the drafts."""
-    scores = _scores_of(candidates, letters)
+    scores = heard_scores(candidates, letters)
     return {text: replace(scores[text], llm=llm) for text, llm in zip(candidates, result.draft_log_probs, strict=True)}
-
-
-def _scores_of(candidates: Mapping[str, float], letters: CharacterPosteriors | None) -> dict[str, CandidateScores]:
-    """What can be said of texts with their CTC log-probability before the language model is asked."""
-    spelt = letters.log_probs(list(candidates)) if letters is not None else [0.0] * len(candidates)
-    return {
-        text: CandidateScores(llm=0.0, ctc=ctc, characters=characters)
-        for (text, ctc), characters in zip(candidates.items(), spelt, strict=True)
-    }
 
 
 def resolve_dtype(name: DType, device: torch.device) -> torch.dtype:
@@ -435,9 +424,7 @@ class Recognizer:
         """Of each row, where they have a say."""
         if self.characters is None or not self._has_llm:
             return [None] * len(encoder_BTD)
-        output = self.characters(encoder_BTD, lengths_B)
-        rows = zip(output.log_probs().cpu(), output.lengths_B.tolist(), strict=True)
-        return [CharacterPosteriors(log_probs_AV[:length], self.characters.units) for log_probs_AV, length in rows]
+        return [*self.characters.posteriors(encoder_BTD, lengths_B)]
 
     def _hear_ctc(self, one: Projected, letters: CharacterPosteriors | None = None) -> _Heard:
         hidden_AE, blank_A, residual_AE = (output[0] for output in one)
@@ -446,9 +433,15 @@ class Recognizer:
         if not draft or not self._has_llm:
             return _Heard(projected=one, posteriors=posteriors, draft=draft)
         decoding = self.config.decoding
-        candidates = ctc_candidates(posteriors, self.tokenizer, num_beams=decoding.num_beams)
-        if letters is not None:
-            candidates = self._with_letters(candidates, one, posteriors, letters)
+        candidates = text_candidates(
+            one,
+            posteriors,
+            letters,
+            tokenizer=self.tokenizer,
+            ctc_tokenizer=self.ctc_tokenizer,
+            table_VE=self.ctc_table_VE,
+            decoding=decoding,
+        )
         return _Heard(
             projected=one,
             posteriors=posteriors,
@@ -460,41 +453,6 @@ class Recognizer:
             ),
             max_tokens=len(blank_A),  # more tokens than CTC frames can be in no audio
         )
-
-    def _with_letters(
-        self,
-        candidates: Mapping[str, float],
-        one: Projected,
-        posteriors: FramePosteriors,
-        letters: CharacterPosteriors,
-    ) -> dict[str, float]:
-        """The best of the CTC's candidates and of those that the letters spell, at most as many as it had beams.
-
-        They differ early in the text, where those of a beam search share their beginnings, so the tokens that the
-        language model reads are counted.
-        """
-        assert self.characters is not None
-        decoding = self.config.decoding
-        likeliest = next(iter(candidates))
-        variants = letters.variants(likeliest, self.characters.word_list, max_variants=decoding.num_beams)
-        found = ctc_log_probs(
-            [variant for variant in variants if variant not in candidates],
-            one,
-            posteriors,
-            self.ctc_table_VE,
-            self.ctc_tokenizer,
-        )
-        scores = _scores_of({**candidates, **found}, letters)
-        best = sorted(scores, key=lambda text: heard_score(text, scores[text], decoding), reverse=True)
-        kept: dict[str, float] = {}
-        beginnings: set[tuple[int, ...]] = set()
-        for text in best[: max(decoding.num_beams, 1)]:
-            token_ids = encode_transcript(self.tokenizer, text)
-            beginnings.update(tuple(token_ids[:end]) for end in range(1, len(token_ids) + 1))
-            if kept and len(beginnings) > _MAX_TREE_TOKENS:
-                break
-            kept[text] = scores[text].ctc
-        return kept
 
     @property
     def _has_llm(self) -> bool:
@@ -608,7 +566,7 @@ class Recognizer:
             return {written: CandidateScores(llm=result.log_prob, ctc=0.0)}
         if written and written not in scores:
             found = ctc_log_probs([written], one.projected, one.posteriors, self.ctc_table_VE, self.ctc_tokenizer)
-            for text, heard in _scores_of(found, one.letters).items():
+            for text, heard in heard_scores(found, one.letters).items():
                 scores[text] = replace(heard, llm=result.log_prob)
         return scores
 

@@ -47,11 +47,13 @@ class CharacterPosteriors:
     Args:
         log_probs_AV: natural-log probabilities.
         units: of the classes.
+        words: that are known.
     """
 
-    def __init__(self, log_probs_AV: Tensor, units: CTCUnits) -> None:
+    def __init__(self, log_probs_AV: Tensor, units: CTCUnits, words: WordList) -> None:
         self._log_probs_AV = log_probs_AV
         self._units = units
+        self._words = words
         self._names = units.names
         self._space = self._names.index("▁")
         self._readings: dict[tuple[str, ...], int] = {}
@@ -77,7 +79,7 @@ class CharacterPosteriors:
         self._known |= dict(zip(unknown, self._score(self._log_probs_AV, rows), strict=True))
         return [self._known[text] for text in texts]
 
-    def variants(self, text: str, words: WordList, *, max_variants: int) -> list[str]:
+    def variants(self, text: str, *, max_variants: int) -> list[str]:
         """The text with words that the letters rather spell; the likeliest first.
 
         The first of several is the one with all changes that the letters find likelier than what they replace. The
@@ -102,7 +104,7 @@ class CharacterPosteriors:
             parts = [part for part, index in spoken if place is not None and place[0] <= index < place[1]]
             if place is None or len(parts) != last - first:
                 continue
-            changes += self._changes(start, end, " ".join(parts), place, words)
+            changes += self._changes(start, end, " ".join(parts), place)
         changes.sort(key=lambda change: change.gain, reverse=True)
         likelier: list[_Change] = []
         for change in changes:
@@ -118,12 +120,12 @@ class CharacterPosteriors:
         self._known = {variant: of_text + letters for variant, letters in found.items()} | self._known
         return list(found)
 
-    def _changes(self, start: int, end: int, said: str, place: tuple[int, int], words: WordList) -> Iterator["_Change"]:
+    def _changes(self, start: int, end: int, said: str, place: tuple[int, int]) -> Iterator["_Change"]:
         """Other words for a stretch of frames, with how much likelier they are than those of the text."""
         stretch_AV = self._log_probs_AV[start:end]
         if not len(stretch_AV):
             return
-        scorer = _WordScorer(self._names, words)
+        scorer = _WordScorer(self._names, self._words)
         hypotheses = prefix_beam_search(list(self._frames(stretch_AV)), num_beams=_NUM_BEAMS, scorer=scorer)
         found = dict.fromkeys(self._units.decode(one.token_ids) for one in hypotheses)
         texts = [said, *(text for text in found if text != said)][: 1 + _NUM_BEAMS // 3]

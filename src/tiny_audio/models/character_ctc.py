@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tiny_audio.models.asr_config import CharactersConfig
+from tiny_audio.models.character_candidates import CharacterPosteriors
 from tiny_audio.models.ctc_model import CTCOutput
 from tiny_audio.models.projectors.projector import stack_frames, stacked_lengths, valid_positions
 from tiny_audio.text.ctc_units import CTCUnits
@@ -66,6 +67,12 @@ class CharacterCTC(nn.Module):
         logits_BSV = self.output(F.gelu(self.norm_out(hidden_BSH)))
         logits_BAV = logits_BSV.unflatten(-1, (_STACK_FACTOR, -1)).flatten(1, 2)
         return CTCOutput(logits_BAV, self.output_lengths(lengths_B))
+
+    def posteriors(self, encoder_BTD: Tensor, lengths_B: Tensor) -> list[CharacterPosteriors]:
+        """Letters of each row of encoder output."""
+        output = self(encoder_BTD, lengths_B)
+        rows = zip(output.log_probs().cpu(), output.lengths_B.tolist(), strict=True)
+        return [CharacterPosteriors(log_probs_AV[:length], self.units, self.word_list) for log_probs_AV, length in rows]
 
 
 def words_tensor(words: WordList) -> Tensor:

@@ -11,12 +11,15 @@ import torch
 from torch import Tensor
 
 from tiny_audio.models.asr_config import DecodingConfig
+from tiny_audio.models.character_candidates import CharacterPosteriors
 from tiny_audio.models.ctc import ctc_loss, is_feasible
 from tiny_audio.models.posteriors import FramePosteriors
 from tiny_audio.models.projectors.aligned import Projected
 from tiny_audio.text.prompts import Tokenizer, decode_transcript, encode_transcript
 
 _ROWS_AT_ONCE = 64
+_MAX_TREE_TOKENS = 200
+"""Of all candidates together, shared beginnings once, for the language model to read."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,3 +88,45 @@ def ctc_candidates(posteriors: FramePosteriors, tokenizer: Tokenizer, *, num_bea
         score = torch.tensor([hypothesis.log_prob, -torch.inf if known is None else known]).logsumexp(0)
         scores[text] = float(score)
     return scores
+
+
+def heard_scores(candidates: Mapping[str, float], letters: CharacterPosteriors | None) -> dict[str, CandidateScores]:
+    """What can be said of texts with their CTC log-probability before the language model is asked."""
+    spelt = letters.log_probs(list(candidates)) if letters is not None else [0.0] * len(candidates)
+    return {
+        text: CandidateScores(llm=0.0, ctc=ctc, characters=characters)
+        for (text, ctc), characters in zip(candidates.items(), spelt, strict=True)
+    }
+
+
+def text_candidates(
+    one: Projected,
+    posteriors: FramePosteriors,
+    letters: CharacterPosteriors | None,
+    *,
+    tokenizer: Tokenizer,
+    ctc_tokenizer: Tokenizer,
+    table_VE: Tensor,
+    decoding: DecodingConfig,
+) -> dict[str, float]:
+    """Texts for the language model to judge, with their CTC log-probability; the likeliest by sound first.
+
+    Those of the CTC, and where there are letters those that they spell, at most as many as there are beams. These
+    differ early in the text, where those of a beam search share their beginnings, so their tokens are counted.
+    """
+    candidates = ctc_candidates(posteriors, tokenizer, num_beams=decoding.num_beams)
+    if letters is None:
+        return candidates
+    variants = letters.variants(next(iter(candidates)), max_variants=decoding.num_beams)
+    new = [variant for variant in variants if variant not in candidates]
+    scores = heard_scores({**candidates, **ctc_log_probs(new, one, posteriors, table_VE, ctc_tokenizer)}, letters)
+    best = sorted(scores, key=lambda text: heard_score(text, scores[text], decoding), reverse=True)
+    kept: dict[str, float] = {}
+    beginnings: set[tuple[int, ...]] = set()
+    for text in best[: decoding.num_beams]:
+        token_ids = encode_transcript(tokenizer, text)
+        beginnings.update(tuple(token_ids[:end]) for end in range(1, len(token_ids) + 1))
+        if kept and len(beginnings) > _MAX_TREE_TOKENS:
+            break
+        kept[text] = scores[text].ctc
+    return kept

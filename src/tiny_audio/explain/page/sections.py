@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from html import escape
 
 from tiny_audio.explain.page.wording import heard, number, share, visible_html
-from tiny_audio.explain.trace import PromptView, Stage, Trace, Written
+from tiny_audio.explain.trace import Candidate, PromptView, Stage, Trace, Written
 
 _LIKELY = 0.5
 
@@ -65,10 +65,16 @@ def _others(token: Written) -> str:
 
 
 def _candidates(trace: Trace) -> str:
+    has_letters = any(candidate.scores.characters for candidate in trace.candidates)
+
+    def letters(candidate: Candidate) -> str:
+        return f"<td>{number(candidate.scores.characters, 2)}</td>" if has_letters else ""
+
     rows = "".join(
         f"<tr{' class=best' if candidate.text == trace.text else ''}><th scope=row>{escape(candidate.text)}"
         f"{'<small>the language model’s own</small>' if candidate.is_own else ''}</th>"
         f"<td>{number(candidate.scores.llm, 2)}</td><td>{number(candidate.scores.ctc, 2)}</td>"
+        f"{letters(candidate)}"
         f"<td>{len(candidate.text.split())}</td><td>{number(candidate.total, 2)}</td></tr>"
         for candidate in trace.candidates
     )
@@ -79,7 +85,8 @@ def _candidates(trace: Trace) -> str:
         '<p class="note">Texts that the CTC or the language model proposes, with the natural logarithm of the'
         f" probability that each of them gives. The highest sum, with a bonus for each word, wins.{warning}</p>"
         '<div class="scroll" tabindex="0" role="region" aria-label="Candidates"><table class="prose"><thead><tr>'
-        "<th>Text</th><th>log p, language model</th><th>log p, CTC</th><th>Words</th><th>Sum</th></tr></thead>"
+        "<th>Text</th><th>log p, language model</th><th>log p, CTC</th>"
+        f"{'<th>log p, letters</th>' if has_letters else ''}<th>Words</th><th>Sum</th></tr></thead>"
         f"<tbody>{rows}</tbody></table></div>"
     )
 
