@@ -147,7 +147,8 @@ train correct --recipe tiny_audio_base_adapted --init runs/mean4 --validation "$
 train describe --recipe tiny_audio_base_adapted --init runs/corrected --train cache/described -o runs/describe
 
 # Letters beside the tokens, with the words of all sentences.
-train characters --recipe tiny_audio_base_adapted --init runs/describe/best -o runs/characters \
+train characters --recipe tiny_audio_base_adapted --init runs/describe/checkpoint --validation "${dev[@]}" -o runs/characters \
   --train cache/{rare-hibari,rare-pico,rare2-hibari,rare2-pico,rare2-flite,new-hibari,new-pico,librispeech,ljspeech} \
-  "cache/barista*0.7" "cache/fsdd*0.1" --set optim.max_steps="$(share 7500)" save_every=250
+  "cache/barista*0.7" "cache/fsdd*0.1" --set optim.max_steps="$(share 7500)" validate_every=500 save_every=250 \
+  max_validation_utterances=60
 "$python" "$here/give_words.py" runs/characters/best runs/worded text/mixed.tsv.gz text/rare.tsv.gz text/rare2.tsv.gz

@@ -218,7 +218,7 @@ RUNS: dict[str, Run] = {
     ),
     f"{BIN} train align {ON} -o runs/align": Run(check=names_a_checkpoint, smaller=ONE_STEP),
     f"{BIN} train correct --init runs/align/best {ON} -o runs/correct": Run(check=names_a_checkpoint, smaller=ONE_STEP),
-    f"{BIN} train characters --init runs/correct/best --train data/cache -o runs/characters": Run(
+    f"{BIN} train characters --init runs/correct/best {ON} -o runs/characters": Run(
         check=names_a_checkpoint, smaller=ONE_STEP
     ),
     f"{BIN} train describe --init runs/characters/best --train data/described/manifest.jsonl -o runs/describe": Run(
