@@ -99,9 +99,15 @@ def test_a_shipped_checkpoint_is_counted_as_its_recipe(capsys: pytest.CaptureFix
     num_values = sum(map(len, facts.values()))
     describer = checkpoint["components"].pop("describer")
     assert describer == {"total": (2 * 512 + 1) * num_values, "trainable": (2 * 512 + 1) * num_values}
+    characters = checkpoint["components"].pop("characters")
+    # Two norms and a linear layer over two frames, three blocks, a linear layer to two CTC frames of 29 classes.
+    block = 2 * 256 + (9 + 1) * 256 + (256 + 1) * 512 + (512 + 1) * 256
+    expected = 2 * 512 + 2 * 256 + (1024 + 1) * 256 + 3 * block + (256 + 1) * 58
+    assert characters == {"total": expected, "trainable": expected}
     recipe = json.loads(shown(capsys, "tiny_audio_base_adapted", "--json"))
     assert checkpoint["components"] == recipe["components"]
-    assert checkpoint["total"] == recipe["total"] + describer["total"] == 164_527_425 + 13_325
+    beside = describer["total"] + characters["total"]
+    assert checkpoint["total"] == recipe["total"] + beside == 164_527_425 + 13_325 + 1_076_794
 
 
 def test_an_unknown_name_is_one_line_that_lists_what_there_is(capsys: pytest.CaptureFixture[str]) -> None:

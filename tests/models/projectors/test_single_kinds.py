@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
 from torch.nn import functional as F
 from transformers import Blip2QFormerConfig, Blip2QFormerModel
 
@@ -17,6 +16,7 @@ from tiny_audio.models.projectors.moe import MoEProjector
 from tiny_audio.models.projectors.qformer import QFormerProjector
 from tiny_audio.models.projectors.swiglu import SwiGLUProjector
 from tiny_audio.models.projectors.ultravox import GGUF_NAMES, UltravoxProjector
+from tiny_audio.models.stored_tensors import read_stored_tensors
 
 
 @pytest.fixture(autouse=True)
@@ -165,7 +165,7 @@ def test_the_shipped_weights_are_those_of_conv_blocks():
     sizes = json.loads((folder / "config.json").read_text())["projector"]
     sizes = {name: sizes[name] for name in ("hidden_dim", "stack_factor", "num_blocks", "spelling_dim")}
     projector = ConvBlocksProjector(encoder_dim=512, llm_dim=576, **sizes)
-    state = load_file(folder / "model.safetensors")
+    state = read_stored_tensors(folder / "model.safetensors")
     own = {name.removeprefix("projector."): row for name, row in state.items() if name.startswith("projector.")}
     projector.load_state_dict(own)
 
