@@ -13,10 +13,13 @@ from transformers import AutoConfig, AutoModel, AutoModelForCausalLM
 from tiny_audio.models import llm as llms
 from tiny_audio.models.asr_config import ASRConfig, EncoderConfig, EncoderFamily, LLMConfig, LoRAConfig
 from tiny_audio.models.asr_model import ASRModel
+from tiny_audio.models.checkpoint import save_checkpoint
 from tiny_audio.models.ctc_model import CTCConfig, CTCModel
 from tiny_audio.models.encoders.aut import AuTConfig, aut_preset
 from tiny_audio.models.encoders.encoder import EncoderOutput
 from tiny_audio.models.lora import lora_state_dict
+from tiny_audio.models.modules import build_modules
+from tiny_audio.recipes import build_recipe
 from tiny_audio.text.ctc_units import CTCUnits
 from tiny_audio.training.config import CTCSystem
 from tiny_models import TINY_WHISPER, WORDS, llm_architecture, word_tokenizer
@@ -146,3 +149,18 @@ def logits(model: ASRModel, encoded: EncoderOutput) -> list[torch.Tensor]:
     embeds = model.audio_embeddings(model.projector(*encoded), lengths_B, model.ctc_table_VE)
     assert model.speech_llm is not None
     return [model.speech_llm.prefill(audio_AE)[1].flatten() for audio_AE in embeds]
+
+
+def save_adapted(folder: Path, *, first_block: int = 1) -> Path:
+    """A small system like the shipped one, with adapters in the encoder, untrained."""
+    torch.manual_seed(0)
+    config = miniature(build_recipe("tiny_audio_base").model, folder.parent / "llm")
+    encoder = folder.parent / "encoder"
+    if not encoder.exists():
+        save_encoder(encoder, "whisper")
+    lora = LoRAConfig(rank=2, alpha=2.0, targets=("q_proj", "fc1"), first_block=first_block)
+    config = replace(config, encoder=replace(config.encoder, source=str(encoder), architecture={}, lora=lora))
+    model = ASRModel(config, build_modules(config))
+    train_adapters(model)
+    save_checkpoint(folder, model, dtype=torch.float16)
+    return folder

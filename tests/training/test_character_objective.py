@@ -10,18 +10,18 @@ import soundfile
 import torch
 from safetensors.torch import load_file
 
-from miniatures import miniature, save_encoder, train_adapters
+from miniatures import save_adapted
 from tiny_audio.data.batch import Batch
 from tiny_audio.data.manifest import Utterance, write_manifest
 from tiny_audio.data.stream import Step
 from tiny_audio.errors import ConfigError
 from tiny_audio.inference import recognizer as recognizer_module
 from tiny_audio.inference.recognizer import Recognizer
-from tiny_audio.models.asr_config import CharactersConfig, LoRAConfig
+from tiny_audio.models.asr_config import CharactersConfig
 from tiny_audio.models.asr_model import ASRModel
 from tiny_audio.models.averaging import average_checkpoints
-from tiny_audio.models.checkpoint import read_checkpoint, save_checkpoint, write_checkpoint
-from tiny_audio.models.modules import build_modules, count_parameters
+from tiny_audio.models.checkpoint import read_checkpoint, write_checkpoint
+from tiny_audio.models.modules import count_parameters
 from tiny_audio.recipes import build_recipe
 from tiny_audio.text.ctc_units import normalize_transcript
 from tiny_audio.training.build import build_objective
@@ -31,20 +31,6 @@ from tiny_audio.training.loop import train
 from tiny_audio.training.objective import StepOutput
 
 TEXTS = ["one two three", "Two, one!", "three three", "in 1518", "one one two"]
-
-
-def save_model(folder: Path) -> Path:
-    """A small system like the shipped one, with adapters in the encoder, untrained."""
-    torch.manual_seed(0)
-    config = miniature(build_recipe("tiny_audio_base").model, folder.parent / "llm")
-    save_encoder(folder.parent / "encoder", "whisper")
-    lora = LoRAConfig(rank=2, alpha=2.0, targets=("q_proj", "fc1"), first_block=1)
-    encoder = replace(config.encoder, source=str(folder.parent / "encoder"), architecture={}, lora=lora)
-    config = replace(config, encoder=encoder)
-    model = ASRModel(config, build_modules(config))
-    train_adapters(model)
-    save_checkpoint(folder, model, dtype=torch.float16)
-    return folder
 
 
 def sung(text: str) -> np.ndarray:
@@ -79,7 +65,7 @@ def config(init: Path, manifest: Path, *, steps: int) -> TrainConfig:
 
 def test_it_learns_to_spell_and_the_rest_of_the_checkpoint_is_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(recognizer_module, "NO_SPEECH_THRESHOLD", 2.0)
-    start, manifest = save_model(tmp_path / "start"), recordings(tmp_path)
+    start, manifest = save_adapted(tmp_path / "start"), recordings(tmp_path)
     run = train(config(start, manifest, steps=150), tmp_path / "run")
 
     before, after = load_file(start / "model.safetensors"), load_file(run.checkpoint / "model.safetensors")
@@ -123,7 +109,7 @@ def test_it_learns_to_spell_and_the_rest_of_the_checkpoint_is_the_same(tmp_path:
 
 
 def test_a_run_that_was_interrupted_ends_like_one_that_was_not(tmp_path: Path):
-    start, manifest = save_model(tmp_path / "start"), recordings(tmp_path)
+    start, manifest = save_adapted(tmp_path / "start"), recordings(tmp_path)
     settings, forward = config(start, manifest, steps=6), CharacterObjective.forward
     whole = train(settings, tmp_path / "whole")
 

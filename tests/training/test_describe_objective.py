@@ -9,18 +9,16 @@ import soundfile
 import torch
 from safetensors.torch import load_file
 
-from miniatures import miniature, noise, save_encoder, train_adapters
+from miniatures import noise, save_adapted
 from tiny_audio.cli import main
 from tiny_audio.data.batch import Batch
 from tiny_audio.data.manifest import Utterance, write_manifest
 from tiny_audio.data.stream import Step
 from tiny_audio.errors import ConfigError, PromptError
 from tiny_audio.inference.recognizer import Recognizer
-from tiny_audio.models.asr_config import LoRAConfig
 from tiny_audio.models.asr_model import ASRModel
-from tiny_audio.models.checkpoint import read_checkpoint, read_config, save_checkpoint, write_checkpoint
+from tiny_audio.models.checkpoint import read_checkpoint, read_config, write_checkpoint
 from tiny_audio.models.describer import Describer
-from tiny_audio.models.modules import build_modules
 from tiny_audio.recipes import build_recipe
 from tiny_audio.text.descriptions import FACTS, read_facts
 from tiny_audio.training.build import build_objective
@@ -30,21 +28,6 @@ from tiny_audio.training.loop import train
 from tiny_audio.training.objective import StepOutput
 
 HEARD = [fact for fact in FACTS if fact != "pace"]
-
-
-def save_model(folder: Path, *, first_block: int = 1) -> Path:
-    """A small system like the shipped one, with adapters in the encoder, untrained."""
-    torch.manual_seed(0)
-    config = miniature(build_recipe("tiny_audio_base").model, folder.parent / "llm")
-    encoder = folder.parent / "encoder"
-    if not encoder.exists():
-        save_encoder(encoder, "whisper")
-    lora = LoRAConfig(rank=2, alpha=2.0, targets=("q_proj", "fc1"), first_block=first_block)
-    config = replace(config, encoder=replace(config.encoder, source=str(encoder), architecture={}, lora=lora))
-    model = ASRModel(config, build_modules(config))
-    train_adapters(model)
-    save_checkpoint(folder, model, dtype=torch.float16)
-    return folder
 
 
 def recordings(folder: Path, *, count: int = 12) -> Path:
@@ -76,7 +59,7 @@ def config(init: Path, manifest: Path, *, steps: int) -> TrainConfig:
 
 
 def test_it_says_what_it_was_taught_and_the_rest_of_the_checkpoint_is_the_same(tmp_path: Path, capsys):
-    start = save_model(tmp_path / "start")
+    start = save_adapted(tmp_path / "start")
     manifest = recordings(tmp_path)
     run = train(config(start, manifest, steps=120), tmp_path / "run")
 
@@ -105,7 +88,7 @@ def test_it_says_what_it_was_taught_and_the_rest_of_the_checkpoint_is_the_same(t
 
 
 def test_a_run_that_was_interrupted_ends_like_one_that_was_not(tmp_path: Path):
-    start = save_model(tmp_path / "start")
+    start = save_adapted(tmp_path / "start")
     manifest = recordings(tmp_path)
     whole = train(config(start, manifest, steps=6), tmp_path / "whole")
     half, forward = config(start, manifest, steps=6), DescribeObjective.forward
@@ -151,13 +134,13 @@ def test_nothing_is_said_that_is_not_probable_and_a_dry_room_has_no_distance():
 
 def test_other_blocks_of_the_encoder_would_give_a_describer_something_else(tmp_path: Path):
     manifest = recordings(tmp_path)
-    run = train(config(save_model(tmp_path / "start"), manifest, steps=2), tmp_path / "run")
+    run = train(config(save_adapted(tmp_path / "start"), manifest, steps=2), tmp_path / "run")
     stage = build_recipe("tiny_audio_base_adapted").stage("align")
     same = build_objective(replace(stage, init=str(run.checkpoint)), tmp_path)
     assert "describer.linear.weight" in same.trained_state()
 
     folder = tmp_path / "frozen"
-    found, state = read_checkpoint(save_model(folder))
+    found, state = read_checkpoint(save_adapted(folder))
     plain = replace(found, encoder=replace(found.encoder, lora=None))
     rest = {name: tensor for name, tensor in state.items() if not name.startswith("encoder_lora.")}
     write_checkpoint(folder, plain, rest, dtype=torch.float16)
@@ -171,7 +154,7 @@ def test_other_blocks_of_the_encoder_would_give_a_describer_something_else(tmp_p
 
 @pytest.mark.parametrize("first_block", [0, None])
 def test_what_it_cannot_listen_to_is_said(tmp_path: Path, first_block: int | None):
-    start = None if first_block is None else str(save_model(tmp_path / "start", first_block=first_block))
+    start = None if first_block is None else str(save_adapted(tmp_path / "start", first_block=first_block))
     with pytest.raises(ConfigError, match="give one with --init" if start is None else "first_block above 0"):
         build_objective(TrainConfig(objective="describe", init=start), tmp_path)
 

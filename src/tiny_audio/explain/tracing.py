@@ -25,12 +25,11 @@ from tiny_audio.explain.views import (
 from tiny_audio.inference.recognizer import Recognizer
 from tiny_audio.models.asr_model import ASRModel
 from tiny_audio.models.character_candidates import CharacterPosteriors
-from tiny_audio.models.ctc import ctc_loss, is_feasible
 from tiny_audio.models.ctc_alignment import align_words
 from tiny_audio.models.ctc_model import CTCModel
 from tiny_audio.models.encoders.encoder import Encoder
-from tiny_audio.models.joint_decoding import heard_score, heard_scores, text_candidates
-from tiny_audio.models.posteriors import frame_posteriors, kept_frames
+from tiny_audio.models.joint_decoding import ctc_log_probs, heard_score, heard_scores, text_candidates
+from tiny_audio.models.posteriors import FramePosteriors, frame_posteriors, kept_frames
 from tiny_audio.models.projectors.aligned import Projected
 from tiny_audio.text.prompts import decode_transcript, encode_transcript
 from tiny_audio.types import Seconds, Waveform
@@ -64,7 +63,7 @@ def _trace_asr(model: ASRModel, waveform: Waveform) -> Trace:
     stages.append(stage("Projector", tokens_AE, f"audio tokens of {1000 * token_duration:g} ms × dimensions"))
     heard = Recognizer(model, dtype="float32", with_words=True).transcribe_waveforms([waveform])[0]
 
-    ctc, candidates, letters = None, {}, None
+    ctc, posteriors, candidates, letters = None, None, {}, None
     kept_A = torch.ones(num_tokens, dtype=torch.bool)
     if aligned:
         posteriors = frame_posteriors(tokens_AE, aligned.blank_BA[0], model.ctc_table_VE)
@@ -96,7 +95,7 @@ def _trace_asr(model: ASRModel, waveform: Waveform) -> Trace:
         prompt = _prompt_view(model, audio_AE, kept_A, token_duration)
         answer, logits_LV = _answer(model, audio_AE, heard.text)
         stages.append(stage("Language model", logits_LV, "tokens of the answer × logits of the vocabulary"))
-        considered = _candidates(model, audio_AE, aligned, candidates, letters, heard.text)
+        considered = _candidates(model, audio_AE, aligned, posteriors, candidates, letters, heard.text)
     return Trace(
         waveform=waveform,
         log_mel_MF=encoded.log_mel(waveform),
@@ -164,22 +163,21 @@ def _candidates(
     model: ASRModel,
     audio_AE: Tensor,
     aligned: Projected | None,
+    posteriors: FramePosteriors | None,
     by_ctc: Mapping[str, float],
     letters: CharacterPosteriors | None,
     chosen: str,
 ) -> tuple[Candidate, ...]:
     """What CTC and language model thought of each text, the best first; empty where only one of them has a say."""
     speech_llm = model.speech_llm
-    if speech_llm is None or aligned is None:
+    if speech_llm is None or aligned is None or posteriors is None:
         return ()
     num_frames = aligned.blank_BA.shape[1]
     own_ids = speech_llm.greedy_search(audio_AE, max_tokens=num_frames)
     own = decode_transcript(model.tokenizer, own_ids)
     ctc = {text: log_prob for text, log_prob in by_ctc.items() if text}
-    labels = own_ids if model.ctc_tokenizer is model.tokenizer else encode_transcript(model.ctc_tokenizer, own)
-    if own and own not in ctc and is_feasible(num_frames, labels):
-        lengths_1 = torch.tensor([num_frames])
-        ctc[own] = -ctc_loss(aligned.hidden_BAE, aligned.blank_BA, lengths_1, [labels], model.ctc_table_VE).item()
+    if own and own not in ctc:
+        ctc |= ctc_log_probs([own], aligned, posteriors, model.ctc_table_VE, model.ctc_tokenizer)
     llm = speech_llm.score(audio_AE, [encode_transcript(model.tokenizer, text) for text in ctc])
     scores = heard_scores(ctc, letters)
     found = [
