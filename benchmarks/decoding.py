@@ -20,7 +20,6 @@ from tiny_audio.evaluation.wer import ErrorCounts, count_errors
 from tiny_audio.inference.recognizer import Recognizer
 from tiny_audio.models.asr_model import ASRModel
 from tiny_audio.models.joint_decoding import CandidateScores, choose_text
-from tiny_audio.types import Waveform
 
 CTC_WEIGHTS = (0.0, 0.2, 0.35, 0.5, 0.7, 1.0, 1.5)
 WORD_BONUSES = (0.0, 0.5, 1.0, 1.5)
@@ -44,21 +43,22 @@ def main() -> None:
     for manifest in args.manifest:
         references, drafts, oracle = [], [], []
         scored: list[dict[str, CandidateScores]] = []
-        of_ctc: list[dict[str, CandidateScores]] = []
+        of_one: list[dict[str, CandidateScores]] = []
         short = [utterance for utterance in read_manifest(manifest) if utterance.duration <= MAX_CHUNK]
         for utterance in tqdm(short[: args.limit or None], desc=str(manifest), disable=None):
             references.append(utterance.text)
-            text, texts, scores = _hear(recognizer, load_waveform(utterance))
-            drafts.append(text)
-            scored.append(scores)
-            of_ctc.append({text: scores[text] for text in texts})
-            oracle.append(min(scores, key=lambda text: count_errors([utterance.text], [text]).errors))
+            considered = recognizer.consider(load_waveform(utterance))
+            drafts.append(considered.draft)
+            silence = {considered.draft: CandidateScores(llm=0.0, ctc=0.0)}  # where there is nothing to decide
+            scored.append(dict(considered.scores) or silence)
+            of_one.append(dict(considered.estimated) or silence)
+            oracle.append(min(scored[-1], key=lambda text: count_errors([utterance.text], [text]).errors))
         draft, best_possible = count_errors(references, drafts), count_errors(references, oracle)
         print(f"{manifest}: {len(references)} clips, draft {draft.wer:.2%}, oracle {best_possible.wer:.2%}")
         decoding = model.config.decoding
-        ctc_only = [choose_text(options, decoding=decoding) for options in of_ctc]
-        print(f"  hypotheses of the CTC only: {count_errors(references, ctc_only).wer:.2%}")
-        print(f"  hypotheses of both; columns: word_bonus {WORD_BONUSES}")
+        one_change = [choose_text(options, decoding=decoding) for options in of_one]
+        print(f"  the CTC's best text, or one change of it: {count_errors(references, one_change).wer:.2%}")
+        print(f"  all candidates; columns: word_bonus {WORD_BONUSES}")
         for ctc_weight in CTC_WEIGHTS:
             row = []
             for bonus in WORD_BONUSES:
@@ -70,16 +70,6 @@ def main() -> None:
             print(f"  ctc_weight {ctc_weight:.2f}: " + "  ".join(row))
     best = min(totals, key=lambda key: totals[key].wer)
     print(f"best over all: ctc_weight {best[0]}, word_bonus {best[1]}: {totals[best].wer:.2%}")
-
-
-def _hear(recognizer: Recognizer, waveform: Waveform) -> tuple[str, list[str], dict[str, CandidateScores]]:
-    """The draft, the CTC's texts, and the scores of all candidates, before anything is decided."""
-    output = recognizer.encoder(*recognizer.encoder.features([waveform]))
-    (heard,) = recognizer._hear(output.last_hidden_state, output.lengths)
-    if heard.embeds_AE is None:  # silence: there is nothing to decide
-        return heard.draft, [heard.draft], {heard.draft: CandidateScores(llm=0.0, ctc=0.0)}
-    (decoded,) = recognizer._decode([heard])
-    return heard.draft, list(heard.candidates), recognizer._scores(heard, decoded)
 
 
 if __name__ == "__main__":

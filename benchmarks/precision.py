@@ -74,8 +74,7 @@ def compare(exact: Recognizer, other: Recognizer, waveform: Waveform, reference:
         _next_token_log_probs(recognizer, heard.embeds_AE, reference) for recognizer in (exact, other)
     )
     facts["llm"] = _divergence(predicted, predicted_other).tolist()
-    (decoded,), (decoded_other,) = exact._decode([heard]), other._decode([heard_other])
-    scores, scores_other = exact._scores(heard, decoded), other._scores(heard_other, decoded_other)
+    scores, scores_other = exact._judge([heard])[0].scores, other._judge([heard_other])[0].scores
     weight = exact.config.decoding.ctc_weight
     best = choose_text(scores, decoding=exact.config.decoding)
 

@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pytest
 
@@ -12,8 +14,10 @@ from tiny_audio.inference.guards import (
     compression_ratio,
     disagreement,
     find_loop,
+    letters_no_speech_prob,
     no_speech_prob,
 )
+from tiny_audio.models.character_candidates import Clarity
 
 NO_LOOPS = [
     "the number is 1000",
@@ -105,6 +109,19 @@ def test_no_token_or_no_sound_is_no_speech() -> None:
     assert no_speech_prob(*frames(blanks=50), active=4.0) == 1.0
     assert no_speech_prob(np.zeros(0), np.zeros(0), active=0.0) == 1.0
     assert no_speech_prob(*frames(0.9, blanks=5), active=0.0) == 1.0
+
+
+def test_clear_letters_are_speech_however_short_and_doubtful_or_rare_ones_are_not() -> None:
+    def prob(num_letters: int, posterior: float, active: float) -> float:
+        return letters_no_speech_prob(Clarity(num_letters, math.log(posterior)), active)
+
+    assert prob(4, 0.85, 0.7) < 0.3  # "fifth"
+    assert prob(4, 0.66, 0.8) < NO_SPEECH_THRESHOLD
+    assert prob(2, 0.7, 0.7) < NO_SPEECH_THRESHOLD  # "I"
+    assert prob(30, 0.5, 10.0) > NO_SPEECH_THRESHOLD  # dial tones
+    assert prob(4, 0.78, 8.0) > NO_SPEECH_THRESHOLD  # bursts of noise
+    assert prob(1, 0.99, 0.1) == prob(0, 0.0 + 1e-9, 3.0) == prob(9, 0.9, 0.0) == 1.0  # a click, nothing, no sound
+    assert prob(400, 0.99, 20.0) < 0.2
 
 
 def test_a_voice_activity_detector_moves_the_probability_both_ways_and_stays_within_bounds() -> None:

@@ -14,6 +14,7 @@ from tiny_audio.models.asr_config import DecodingConfig
 from tiny_audio.models.asr_model import ASRModel
 from tiny_audio.models.hotwords import count_hotwords, with_hotwords
 from tiny_audio.models.joint_decoding import CandidateScores, choose_text
+from tiny_audio.text.prompts import encode_transcript
 from tiny_models import TINY_CONFIG, tiny_asr_model
 
 DTYPES = [
@@ -105,6 +106,27 @@ def test_weights_move_the_choice_between_the_two_judges():
     assert chosen(1.0, 13.0) == "fluent text"
     spelt = {text: replace(one, characters=-30.0 if text == "heard" else 0.0) for text, one in scores.items()}
     assert choose_text(spelt, decoding=DecodingConfig(ctc_weight=1.0, word_bonus=0.0)) == "fluent text"
+
+
+def test_what_is_considered_has_the_scores_of_whole_texts_and_the_best_is_taken(
+    model: ASRModel, noise_counts_as_speech: None
+):
+    recognizer = Recognizer(model)
+    num_scored = 0
+    for seed, num_samples in enumerate((16_000, 24_321, 32_000, 40_000)):
+        waveform = noise(num_samples, seed)
+        considered = recognizer.consider(waveform)
+        texts = [text for text in considered.scores if text != considered.written]  # which may have no end
+        num_scored += len(texts)
+        (heard,) = recognizer._hear_waveforms([waveform])
+        token_ids = [encode_transcript(model.tokenizer, text) for text in texts]
+        expected = model.speech_llm.score(heard.embeds_AE, token_ids)
+        assert [considered.scores[text].llm for text in texts] == pytest.approx(expected, abs=1e-3)
+        (chosen,) = recognizer.transcribe_waveforms([waveform])
+        best = choose_text(considered.scores, decoding=recognizer.config.decoding)
+        assert chosen.draft == considered.draft
+        assert chosen.text == (chosen.draft if chosen.flagged else best)
+    assert num_scored > 6
 
 
 def test_when_the_ctc_hears_nothing_the_language_model_is_not_asked():

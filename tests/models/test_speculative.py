@@ -1,13 +1,19 @@
-"""Draft-verified decoding equals plain greedy decoding, whatever the drafts; scores equal those of `transformers`."""
+"""Draft-verified decoding equals plain greedy decoding, whatever the drafts; scores equal those of `transformers`.
+
+A change read alone is worth what the text says as far as it was read, and all of it where little follows.
+"""
 
 import random
+from dataclasses import replace
 
 import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
+from tiny_audio.models import local_scores
 from tiny_audio.models.int8 import Int8Linear, is_supported
 from tiny_audio.models.llama_runner import LlamaRunner, NewRows
+from tiny_audio.models.local_scores import LocalDrafts
 from tiny_audio.models.lora import add_lora
 from tiny_audio.models.speculative import Decoded, DraftedPrompt, decode
 from tiny_audio.models.token_tree import TokenTree
@@ -136,6 +142,87 @@ def test_the_right_draft_takes_one_pass(llm: LlamaForCausalLM):
         (result,) = decode(runner, [prompt], end_id=END)
         assert (result.token_ids, result.num_passes) == (expected, 1)
         assert result.num_accepted >= len(expected) - 1
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_prompt_that_was_read_before_gives_the_same_scores(llm: LlamaForCausalLM, dtype: torch.dtype):
+    runner = LlamaRunner.from_llm(llm, dtype=dtype)
+    for seed in range(8):
+        rng = random.Random(seed)
+        embeds_LE = prompt_of(rng.randrange(1, 20), seed)
+        (first,) = decode(runner, [DraftedPrompt(embeds_LE=embeds_LE, drafts=[[1, 2]], max_tokens=8)], end_id=END)
+        for drafts in ([[3, 4, 6], [3, 4]], [first.token_ids]):
+            fresh = DraftedPrompt(embeds_LE=embeds_LE, drafts=drafts, beginnings=[[3, 4], []], max_tokens=6)
+            known = replace(fresh, cache=first.cache)
+            (expected,), (found,) = decode(runner, [fresh], end_id=END), decode(runner, [known], end_id=END)
+            assert found.token_ids == expected.token_ids
+            assert found.draft_log_probs == pytest.approx(expected.draft_log_probs, abs=1e-4)
+            assert found.beginning_log_probs == pytest.approx(expected.beginning_log_probs, abs=1e-4)
+            assert found.log_prob == pytest.approx(expected.log_prob, abs=1e-4)
+
+
+def test_a_beginning_is_scored_without_an_end(llm: LlamaForCausalLM):
+    runner = LlamaRunner.from_llm(llm, dtype=torch.float32)
+    prompt = DraftedPrompt(embeds_LE=prompt_of(9, 3), drafts=[[1, 2]], beginnings=[[1], [1, 2], []], max_tokens=4)
+    (result,) = decode(runner, [prompt], end_id=END)
+    one, two, none = result.beginning_log_probs
+    assert none == 0.0 > one > two > result.draft_log_probs[0]
+    assert result.draft_log_probs[0] == pytest.approx(reference_score(llm, prompt.embeds_LE, [1, 2]), abs=1e-3)
+
+
+def a_text(rng: random.Random, size: int) -> list[int]:
+    return [rng.choice([token for token in range(VOCABULARY) if token != END]) for _ in range(size)]
+
+
+def changed(text: list[int], rng: random.Random) -> list[int]:
+    place = rng.randrange(len(text))
+    return [*text[:place], *a_text(rng, rng.randrange(3)), *text[place + rng.randrange(1, 3) :]]
+
+
+def read_locally(
+    llm: LlamaForCausalLM, embeds_LE: torch.Tensor, text: list[int], others: list[list[int]]
+) -> list[float]:
+    runner = LlamaRunner.from_llm(llm, dtype=torch.float32)
+    local = LocalDrafts(text, others)
+    prompt = DraftedPrompt(embeds_LE=embeds_LE, drafts=local.drafts, beginnings=local.beginnings, max_tokens=3)
+    (result,) = decode(runner, [prompt], end_id=END)
+    return local.log_probs(result)
+
+
+def test_with_enough_of_what_follows_they_are_exact(llm: LlamaForCausalLM, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(local_scores, "_FOLLOWING", 100)
+    for seed in range(8):
+        rng = random.Random(seed)
+        embeds_LE, text = prompt_of(5, seed), a_text(rng, 14)
+        others = [changed(text, rng) for _ in range(5)]
+        exact = [reference_score(llm, embeds_LE, row) for row in [text, *others]]
+        assert read_locally(llm, embeds_LE, text, others) == pytest.approx(exact, abs=1e-3)
+
+
+def test_each_is_the_text_up_to_a_little_behind_the_change(llm: LlamaForCausalLM):
+    rng = random.Random(0)
+    embeds_LE, text = prompt_of(5, 0), a_text(rng, 30)
+    other = [*text[:4], END + 1, END + 2, *text[5:]]
+    assert text[4] != END + 2
+    found = read_locally(llm, embeds_LE, text, [other])
+    end = 4 + 1 + local_scores._FOLLOWING
+
+    def up_to(row: list[int], size: int) -> float:
+        with torch.inference_mode():
+            rest = llm.get_input_embeddings()(torch.tensor([row[:size]]))
+            logits = llm(inputs_embeds=torch.cat([embeds_LE[None], rest], dim=1)).logits[0, len(embeds_LE) - 1 : -1]
+        return float(logits.log_softmax(1).gather(1, torch.tensor(row[:size])[:, None]).sum())
+
+    assert found[0] == pytest.approx(reference_score(llm, embeds_LE, text), abs=1e-3)
+    assert found[1] - found[0] == pytest.approx(up_to(other, end + 1) - up_to(text, end), abs=1e-3)
+
+
+def test_what_a_change_adds_to_the_pass_is_the_change_and_a_little_more():
+    text = list(range(100, 160))
+    others = [[*text[:place], 7, 8, *text[place + 1 :]] for place in range(0, 40, 4)]
+    local = LocalDrafts(text, others)
+    tree = TokenTree([*local.drafts, *local.beginnings])
+    assert len(tree) == len(text) + len(others) * (2 + local_scores._FOLLOWING)
 
 
 def test_a_tree_shares_beginnings_and_sees_only_what_leads_to_a_node():

@@ -17,6 +17,7 @@ from tiny_audio.data.stream import Step
 from tiny_audio.errors import ConfigError
 from tiny_audio.inference import recognizer as recognizer_module
 from tiny_audio.inference.recognizer import Recognizer
+from tiny_audio.models import character_candidates
 from tiny_audio.models.asr_config import CharactersConfig
 from tiny_audio.models.asr_model import ASRModel
 from tiny_audio.models.averaging import average_checkpoints
@@ -95,6 +96,13 @@ def test_it_learns_to_spell_and_the_rest_of_the_checkpoint_is_the_same(tmp_path:
     texts = ["one two three", "three three", "one one two"]
     scores = dict(zip(texts, heard.letters.log_probs(texts), strict=True))
     assert max(scores, key=scores.__getitem__) == "one two three"
+
+    # Where the tokens have nothing to say, letters alone may; after so few steps they are not clear yet.
+    monkeypatch.setattr(character_candidates, "CLEAR_POSTERIOR", 0.2)
+    with torch.no_grad():
+        model.projector.blank.bias.fill_(12.0)
+    (unheard,) = Recognizer(model).transcribe_waveforms(waveforms[2:])
+    assert (unheard.draft, unheard.text) == ("", "two")
 
     # In a mean, and in 8 bits, the words stay.
     average_checkpoints({run.checkpoint: 0.5, str(run.checkpoint): 0.5}, tmp_path / "mean")

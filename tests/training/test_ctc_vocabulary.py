@@ -106,10 +106,10 @@ def test_the_recogniser_scores_what_the_language_model_writes_by_the_letters_of_
     recognizer = Recognizer(model)
     heard = recognizer._hear(batch.features_BTD, batch.lengths_B)
     num_written = 0
-    for one, result in zip(heard, recognizer._decode(heard), strict=True):
+    for one, judged in zip(heard, recognizer._judge(heard), strict=True):
         assert one.posteriors.top_ids_AK.max() < LETTERS
-        text = decode_transcript(TOKENIZER, result.token_ids)
-        scores = recognizer._scores(one, result)
+        text = decode_transcript(TOKENIZER, judged.result.token_ids)
+        scores = judged.scores
         if not text or text in one.candidates or text not in scores:
             continue
         num_written += 1

@@ -3,9 +3,6 @@
 Shapes: as in `trace`.
 """
 
-from collections.abc import Mapping
-from dataclasses import replace
-
 import torch
 from torch import Tensor
 
@@ -24,14 +21,13 @@ from tiny_audio.explain.views import (
 )
 from tiny_audio.inference.recognizer import Recognizer
 from tiny_audio.models.asr_model import ASRModel
-from tiny_audio.models.character_candidates import CharacterPosteriors
 from tiny_audio.models.ctc_alignment import align_words
 from tiny_audio.models.ctc_model import CTCModel
 from tiny_audio.models.encoders.encoder import Encoder
-from tiny_audio.models.joint_decoding import ctc_log_probs, heard_score, heard_scores, text_candidates
-from tiny_audio.models.posteriors import FramePosteriors, frame_posteriors, kept_frames
+from tiny_audio.models.joint_decoding import total_score
+from tiny_audio.models.posteriors import frame_posteriors, kept_frames
 from tiny_audio.models.projectors.aligned import Projected
-from tiny_audio.text.prompts import decode_transcript, encode_transcript
+from tiny_audio.text.prompts import encode_transcript
 from tiny_audio.types import Seconds, Waveform
 
 
@@ -61,9 +57,10 @@ def _trace_asr(model: ASRModel, waveform: Waveform) -> Trace:
     aligned = Projected(*(part[:, :num_tokens].float() for part in projected)) if model.is_aligned else None
     tokens_AE = (aligned.hidden_BAE if aligned else projected)[0, :num_tokens]
     stages.append(stage("Projector", tokens_AE, f"audio tokens of {1000 * token_duration:g} ms × dimensions"))
-    heard = Recognizer(model, dtype="float32", with_words=True).transcribe_waveforms([waveform])[0]
+    recognizer = Recognizer(model, dtype="float32", with_words=True)
+    heard = recognizer.transcribe_waveforms([waveform])[0]
 
-    ctc, posteriors, candidates, letters = None, None, {}, None
+    ctc = None
     kept_A = torch.ones(num_tokens, dtype=torch.bool)
     if aligned:
         posteriors = frame_posteriors(tokens_AE, aligned.blank_BA[0], model.ctc_table_VE)
@@ -74,17 +71,6 @@ def _trace_asr(model: ASRModel, waveform: Waveform) -> Trace:
         flat = [span for word in spans for span in word]
         pieces = [model.tokenizer.decode([span.token_id]) for span in flat]
         ctc = ctc_view(posteriors, kept_A, spoken(flat, pieces, token_duration), model.tokenizer, token_duration)
-        if model.characters is not None:
-            (letters,) = model.characters.posteriors(encoder_TD[None], lengths_1)
-        candidates = text_candidates(
-            aligned,
-            posteriors,
-            letters,
-            tokenizer=model.tokenizer,
-            ctc_tokenizer=model.ctc_tokenizer,
-            table_VE=model.ctc_table_VE,
-            decoding=model.config.decoding,
-        )
 
     prompt = None
     answer: tuple[Written, ...] = ()
@@ -95,7 +81,7 @@ def _trace_asr(model: ASRModel, waveform: Waveform) -> Trace:
         prompt = _prompt_view(model, audio_AE, kept_A, token_duration)
         answer, logits_LV = _answer(model, audio_AE, heard.text)
         stages.append(stage("Language model", logits_LV, "tokens of the answer × logits of the vocabulary"))
-        considered = _candidates(model, audio_AE, aligned, posteriors, candidates, letters, heard.text)
+        considered = _candidates(recognizer, waveform, heard.text) if aligned else ()
     return Trace(
         waveform=waveform,
         log_mel_MF=encoded.log_mel(waveform),
@@ -159,34 +145,17 @@ def _answer(model: ASRModel, audio_AE: Tensor, text: str) -> tuple[tuple[Written
     return written, logits_LV
 
 
-def _candidates(
-    model: ASRModel,
-    audio_AE: Tensor,
-    aligned: Projected | None,
-    posteriors: FramePosteriors | None,
-    by_ctc: Mapping[str, float],
-    letters: CharacterPosteriors | None,
-    chosen: str,
-) -> tuple[Candidate, ...]:
-    """What CTC and language model thought of each text, the best first; empty where only one of them has a say."""
-    speech_llm = model.speech_llm
-    if speech_llm is None or aligned is None or posteriors is None:
-        return ()
-    num_frames = aligned.blank_BA.shape[1]
-    own_ids = speech_llm.greedy_search(audio_AE, max_tokens=num_frames)
-    own = decode_transcript(model.tokenizer, own_ids)
-    ctc = {text: log_prob for text, log_prob in by_ctc.items() if text}
-    if own and own not in ctc:
-        ctc |= ctc_log_probs([own], aligned, posteriors, model.ctc_table_VE, model.ctc_tokenizer)
-    llm = speech_llm.score(audio_AE, [encode_transcript(model.tokenizer, text) for text in ctc])
-    scores = heard_scores(ctc, letters)
+def _candidates(recognizer: Recognizer, waveform: Waveform, chosen: str) -> tuple[Candidate, ...]:
+    """What CTC, letters and language model thought of each text, the chosen one first, then the best."""
+    considered = recognizer.consider(waveform)
+    decoding = recognizer.config.decoding
     found = [
         Candidate(
             text=text,
-            scores=replace(scores[text], llm=log_prob),
-            total=log_prob + heard_score(text, scores[text], model.config.decoding),
-            is_own=text == own,
+            scores=scores,
+            total=total_score(text, scores, decoding),
+            is_own=text == considered.written,
         )
-        for text, log_prob in zip(ctc, llm, strict=True)
+        for text, scores in considered.scores.items()
     ]
     return tuple(sorted(found, key=lambda candidate: (candidate.text != chosen, -candidate.total)))

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from tiny_audio.audio.timebase import HOP_LENGTH, samples_to_seconds
 from tiny_audio.audio.vad import find_pauses, frame_levels_db
+from tiny_audio.models.character_candidates import CLEAR_POSTERIOR, MIN_LETTERS, Clarity
 from tiny_audio.text.normalizers import normalize_english
 from tiny_audio.types import Seconds, Waveform
 
@@ -23,6 +24,8 @@ NO_SPEECH_THRESHOLD = 0.6
 """`no_speech_prob` from which on a text is not believed; Whisper's number too."""
 _TYPICAL_POSTERIOR, _TYPICAL_RATE = 0.42, 0.45
 """Halfway between speech and non-speech, see `no_speech_prob`."""
+_LETTER_RATE = 1.5
+"""The same for letters, see `letters_no_speech_prob`; of their posterior it is `CLEAR_POSTERIOR`."""
 _LONG_PAUSE: Seconds = 1.0
 _MIN_REPEATS = 4
 _MIN_REPEATED_WORDS, _MIN_REPEATED_LETTERS = 8, 24
@@ -105,6 +108,23 @@ def no_speech_prob(
     if speech_prob is not None:
         bounded = min(max(speech_prob, 0.05), 0.95)  # a detector may be sure and wrong
         speech_logit += math.log(bounded / (1 - bounded))
+    return 1 / (1 + math.exp(min(speech_logit, 50.0)))
+
+
+def letters_no_speech_prob(clarity: Clarity, active: Seconds) -> float:
+    """Probability that nothing is said, from the letters: also a single word of half a second has clear ones.
+
+    Noise and tones sound like few letters or like doubtful ones. So again two things must be typical of speech: the
+    mean posterior of the letters (0.65 or more), and that times the number of them in a second of sound (at least 1.5).
+
+    Args:
+        clarity: of the letters of the utterance.
+        active: `active_duration` of the waveform.
+    """
+    if clarity.num_letters < MIN_LETTERS or active <= 0:
+        return 1.0
+    posterior, rate = clarity.mean_log_prob, math.log(clarity.num_letters / active)
+    speech_logit = 4.0 * min(posterior - math.log(CLEAR_POSTERIOR), posterior + rate - math.log(_LETTER_RATE))
     return 1 / (1 + math.exp(min(speech_logit, 50.0)))
 
 

@@ -21,6 +21,7 @@ from tiny_audio.inference.guards import (
     active_duration,
     avg_logprob,
     check_text,
+    letters_no_speech_prob,
     no_speech_prob,
 )
 from tiny_audio.inference.timestamps import word_times
@@ -32,14 +33,25 @@ from tiny_audio.models.checkpoint import load_without_llm
 from tiny_audio.models.ctc_alignment import align_words
 from tiny_audio.models.describer import Describer
 from tiny_audio.models.hotwords import count_hotwords, hotword_candidates
-from tiny_audio.models.joint_decoding import CandidateScores, choose_text, ctc_log_probs, heard_scores, text_candidates
-from tiny_audio.models.llama_runner import LlamaRunner
+from tiny_audio.models.joint_decoding import (
+    MAX_TREE_TOKENS,
+    CandidateScores,
+    choose_text,
+    ctc_log_probs,
+    heard_scores,
+    text_candidates,
+    total_score,
+)
+from tiny_audio.models.llama_runner import KVCache, LlamaRunner
 from tiny_audio.models.llm import open_llm_file
+from tiny_audio.models.local_scores import LocalDrafts
 from tiny_audio.models.posteriors import FramePosteriors, embed_frames, frame_posteriors
 from tiny_audio.models.projectors.aligned import Projected
+from tiny_audio.models.second_look import finalists
 from tiny_audio.models.speculative import Decoded, DraftedPrompt, decode
 from tiny_audio.models.speech_llm import SpeechLLM, Turn
 from tiny_audio.models.splice import splice_audio
+from tiny_audio.models.token_tree import TokenTree
 from tiny_audio.models.words import Word
 from tiny_audio.text.descriptions import describe, pace_of
 from tiny_audio.text.prompts import (
@@ -86,6 +98,20 @@ class Hypothesis:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Considered:
+    """The texts that one waveform may be, before anything is decided."""
+
+    draft: str
+    """The CTC's own answer."""
+    written: str
+    """The language model's own; empty where it was not asked."""
+    scores: Mapping[str, CandidateScores]
+    """Of all texts that were read whole; none where no language model was asked."""
+    estimated: Mapping[str, CandidateScores]
+    """Of texts that differ from the CTC's best in one place, as far as the language model read them."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class _Heard:
     """One utterance behind the projector."""
 
@@ -98,9 +124,11 @@ class _Heard:
     posteriors: FramePosteriors | None = None
     draft: str = ""
     candidates: Mapping[str, float] = field(default_factory=dict)
-    """Texts of the CTC with their log-probabilities, the best first."""
+    """Texts to be judged with their CTC log-probabilities: the best, then others that differ from it in one place."""
     letters: CharacterPosteriors | None = None
     """None without a CTC over characters."""
+    cache: KVCache | None = None
+    """Of the prompt, once the language model has read it."""
 
 
 @dataclass(kw_only=True)
@@ -111,6 +139,9 @@ class _Judged:
     result: Decoded | None = None
     """None where the language model was not asked."""
     scores: dict[str, CandidateScores] = field(default_factory=dict)
+    """Of texts that were read whole."""
+    estimated: Mapping[str, CandidateScores] = field(default_factory=dict)
+    """Of the candidates, which were read as far as they differ from the first."""
 
 
 def _candidate_scores(
@@ -430,7 +461,8 @@ class Recognizer:
         hidden_AE, blank_A, residual_AE = (output[0] for output in one)
         posteriors = frame_posteriors(hidden_AE, blank_A, self.ctc_table_VE, head=self._head)
         draft = decode_transcript(self.tokenizer, posteriors.greedy_ids())
-        if not draft or not self._has_llm:
+        is_heard = draft or (letters is not None and letters.clarity().is_clear)
+        if not is_heard or not self._has_llm:
             return _Heard(projected=one, posteriors=posteriors, draft=draft)
         decoding = self.config.decoding
         candidates = text_candidates(
@@ -462,14 +494,72 @@ class Recognizer:
         self, heard: Sequence[_Heard], waveforms: Sequence[Waveform] | None, hotwords: Sequence[str]
     ) -> list[Hypothesis]:
         """Ask the language model about all rows that have something to say, and decide."""
-        judged = [_Judged(heard=one) for one in heard]
-        asked = [one for one in judged if one.heard.embeds_AE is not None]
-        for one, result in zip(asked, self._decode([one.heard for one in asked]), strict=True):
-            one.result, one.scores = result, self._scores(one.heard, result)
+        judged = self._judge(heard)
         if hotwords:
-            self._try_hotwords(asked, hotwords)
+            self._try_hotwords([one for one in judged if one.result is not None], hotwords)
         rows: Sequence[Waveform | None] = waveforms or [None] * len(heard)
         return [self._decide(one, waveform, hotwords) for one, waveform in zip(judged, rows, strict=True)]
+
+    def _judge(self, heard: Sequence[_Heard]) -> list[_Judged]:
+        """What CTC and language model think of the texts that each row may be; nothing is decided yet."""
+        judged = [_Judged(heard=one) for one in heard]
+        asked = [one for one in judged if one.heard.embeds_AE is not None]
+        second: list[tuple[_Judged, dict[str, float]]] = []
+        for one, result in zip(asked, self._decode([one.heard for one in asked], changes=True), strict=True):
+            one.result = result
+            one.estimated = _candidate_scores(one.heard.candidates, one.heard.letters, result)
+            one.scores = self._whole_scores(one.heard, result, one.estimated)
+            one.heard = replace(one.heard, cache=result.cache, max_tokens=1)
+            if candidates := self._finalists(one):
+                second.append((one, candidates))
+        decoded = self._decode([replace(one.heard, candidates=candidates) for one, candidates in second])
+        for (one, candidates), result in zip(second, decoded, strict=True):
+            one.scores |= _candidate_scores(candidates, one.heard.letters, result)
+            assert one.result is not None
+            one.result.num_passes += result.num_passes
+        return judged
+
+    @torch.inference_mode()
+    def consider(self, waveform: Waveform) -> Considered:
+        """The texts that a 16 kHz waveform of 0.1 to 30 s may be, with what each part of the model thinks of them."""
+        (one,) = self._judge(self._hear_waveforms([waveform]))
+        written = decode_transcript(self.tokenizer, one.result.token_ids) if one.result is not None else ""
+        return Considered(draft=one.heard.draft, written=written, scores=one.scores, estimated=one.estimated)
+
+    def _whole_scores(
+        self, one: _Heard, result: Decoded, estimated: Mapping[str, CandidateScores]
+    ) -> dict[str, CandidateScores]:
+        """Of the CTC's best text, and of what the language model wrote where the audio is long enough for it."""
+        written = decode_transcript(self.tokenizer, result.token_ids)
+        if one.projected is None or one.posteriors is None:
+            return {written: CandidateScores(llm=result.log_prob, ctc=0.0)}
+        scores = dict(list(estimated.items())[:1])
+        if written and written not in scores:
+            found = ctc_log_probs([written], one.projected, one.posteriors, self.ctc_table_VE, self.ctc_tokenizer)
+            for text, heard in heard_scores(found, one.letters).items():
+                scores[text] = replace(heard, llm=result.log_prob)
+        return scores
+
+    def _finalists(self, one: _Judged) -> dict[str, float]:
+        """Texts with several changes at once that are worth being read whole, with their CTC log-probability."""
+        heard = one.heard
+        if heard.projected is None or heard.posteriors is None:
+            return {}
+        assert one.result is not None
+        decoding = self.config.decoding
+        totals = {text: total_score(text, scores, decoding) for text, scores in one.estimated.items()}
+        (text, total), *others = totals.items()
+        written = decode_transcript(self.tokenizer, one.result.token_ids)
+        found = finalists(text, {other: gained - total for other, gained in others}, written)
+        tree = TokenTree()
+        kept: list[str] = []
+        for other in found:
+            tree.add(encode_transcript(self.tokenizer, other))
+            if kept and len(tree) > MAX_TREE_TOKENS:
+                break
+            kept.append(other)
+        new = [other for other in kept if other not in one.scores]
+        return ctc_log_probs(new, heard.projected, heard.posteriors, self.ctc_table_VE, self.ctc_tokenizer)
 
     def _try_hotwords(self, asked: Sequence[_Judged], hotwords: Sequence[str]) -> None:
         """Score what each text would be with a hotword in it; the same again where one has been taken up."""
@@ -480,7 +570,7 @@ class Recognizer:
                 for one, text in waiting
                 if (candidates := self._hotword_candidates(one, text, hotwords))
             ]
-            decoded = self._decode([replace(one.heard, candidates=row, max_tokens=1) for one, _, row in found])
+            decoded = self._decode([replace(one.heard, candidates=row) for one, _, row in found])
             for (one, _, candidates), result in zip(found, decoded, strict=True):
                 one.scores |= _candidate_scores(candidates, one.heard.letters, result)
             texts = [self._choose(one, hotwords) for one, _, _ in found]
@@ -501,16 +591,32 @@ class Recognizer:
         bonuses = {text: decoding.hotword_bonus * count_hotwords(text, hotwords) for text in one.scores}
         return choose_text(one.scores, decoding=decoding, bonuses=bonuses)
 
-    def _decode(self, heard: Sequence[_Heard]) -> list[Decoded]:
-        """What the language model says of the CTC's texts, and what it would write itself."""
+    def _decode(self, heard: Sequence[_Heard], *, changes: bool = False) -> list[Decoded]:
+        """What the language model says of the candidates, and what it would write itself.
+
+        Args:
+            heard: the utterances.
+            changes: candidates differ from the first in one place, and are read no further than a little behind it.
+        """
         drafts = [[encode_transcript(self.tokenizer, text) for text in one.candidates] for one in heard]
         if self.runner is not None:
+            local = [LocalDrafts(own[0], own[1:]) if changes and own else None for own in drafts]
             prompts = [
-                DraftedPrompt(embeds_LE=self._prompt.embed(one.embeds_AE), drafts=own, max_tokens=one.max_tokens)
-                for one, own in zip(heard, drafts, strict=True)
+                DraftedPrompt(
+                    embeds_LE=self._prompt.embed(one.embeds_AE),
+                    drafts=near.drafts if near else own,
+                    beginnings=near.beginnings if near else (),
+                    max_tokens=one.max_tokens,
+                    cache=one.cache,
+                )
+                for one, own, near in zip(heard, drafts, local, strict=True)
                 if one.embeds_AE is not None
             ]
-            return decode(self.runner, prompts, end_id=self._prompt.end_id, end_ids=self._prompt.end_ids)
+            results = decode(self.runner, prompts, end_id=self._prompt.end_id, end_ids=self._prompt.end_ids)
+            for result, near in zip(results, local, strict=True):
+                if near:
+                    result.draft_log_probs = near.log_probs(result)
+            return results
         decoded = []
         for one, own in zip(heard, drafts, strict=True):
             assert self.speech_llm is not None
@@ -535,11 +641,12 @@ class Recognizer:
         text = checked.text
         silence = None
         if waveform is not None and one.posteriors is not None:
+            active = active_duration(waveform)
             silence = no_speech_prob(
-                one.posteriors.blank_A.cpu().numpy(),
-                one.posteriors.top_log_probs_AK[:, 0].cpu().numpy(),
-                active_duration(waveform),
+                one.posteriors.blank_A.cpu().numpy(), one.posteriors.top_log_probs_AK[:, 0].cpu().numpy(), active
             )
+            if one.letters is not None:
+                silence = min(silence, letters_no_speech_prob(one.letters.clarity(), active))
             if silence >= NO_SPEECH_THRESHOLD:
                 text = ""
         mean_log_prob = None
@@ -557,18 +664,6 @@ class Recognizer:
             num_written=len(result.token_ids) if result else 0,
             num_passes=result.num_passes if result else 0,
         )
-
-    def _scores(self, one: _Heard, result: Decoded) -> dict[str, CandidateScores]:
-        """All candidates, scored by both; what the language model wrote is one where the audio is long enough."""
-        scores = _candidate_scores(one.candidates, one.letters, result)
-        written = decode_transcript(self.tokenizer, result.token_ids)
-        if one.projected is None or one.posteriors is None:
-            return {written: CandidateScores(llm=result.log_prob, ctc=0.0)}
-        if written and written not in scores:
-            found = ctc_log_probs([written], one.projected, one.posteriors, self.ctc_table_VE, self.ctc_tokenizer)
-            for text, heard in heard_scores(found, one.letters).items():
-                scores[text] = replace(heard, llm=result.log_prob)
-        return scores
 
     def _words(self, one: _Heard, text: str, waveform: Waveform) -> list[Word]:
         words = text.split()

@@ -7,10 +7,12 @@ these words in that place. Whether it is right is for CTC and language model to 
 Shapes: A CTC frames of characters, V characters and the blank, N texts.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from itertools import groupby
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -24,6 +26,10 @@ from tiny_audio.text.word_list import WordList
 
 IMPOSSIBLE = -1e4
 """Log-probability of a text with more letters than CTC frames."""
+CLEAR_POSTERIOR = 0.65
+"""Halfway between the letters of a word said alone and those that noise sounds like."""
+MIN_LETTERS = 2
+"""A click may sound like one."""
 _SURE_BLANK = 0.98
 """Frames of at least that blank say nothing, and one stands for a row of them."""
 _NUM_BEAMS = 12
@@ -39,6 +45,19 @@ _WORDS_APART = -5.0
 _MAX_BEHIND = 6.0
 """Log-probability of letters and words that another word may have less than the draft's."""
 _MARKS = ".,;:!?"
+
+
+class Clarity(NamedTuple):
+    """What letters there are in an utterance."""
+
+    num_letters: int
+    mean_log_prob: float
+    """Of the frames with letters."""
+
+    @property
+    def is_clear(self) -> bool:
+        """Whether these are letters that somebody says."""
+        return self.num_letters >= MIN_LETTERS and self.mean_log_prob >= math.log(CLEAR_POSTERIOR)
 
 
 class CharacterPosteriors:
@@ -79,11 +98,19 @@ class CharacterPosteriors:
         self._known |= dict(zip(unknown, self._score(self._log_probs_AV, rows), strict=True))
         return [self._known[text] for text in texts]
 
-    def variants(self, text: str, *, max_variants: int) -> list[str]:
-        """The text with words that the letters rather spell; the likeliest first.
+    def clarity(self) -> "Clarity":
+        """How much of the likeliest path is letters, and how sure of them it is."""
+        best = self._log_probs_AV.max(dim=-1)
+        spoken_A = best.indices != BLANK_ID
+        if not spoken_A.any():
+            return Clarity(0, -math.inf)
+        num_letters = sum(unit not in (BLANK_ID, self._space) for unit, _ in groupby(best.indices.tolist()))
+        return Clarity(num_letters, float(best.values[spoken_A].mean()))
 
-        The first of several is the one with all changes that the letters find likelier than what they replace. The
-        log-probability of each is from then on taken to be that of the text and what its stretches differ by.
+    def variants(self, text: str, *, max_variants: int) -> list[str]:
+        """The text with words in one place that the letters rather spell; the likeliest first.
+
+        The log-probability of each is from then on taken to be that of the text and what its stretch differs by.
         """
         written = text.split()
         spoken = [
@@ -106,16 +133,11 @@ class CharacterPosteriors:
                 continue
             changes += self._changes(start, end, " ".join(parts), place)
         changes.sort(key=lambda change: change.gain, reverse=True)
-        likelier: list[_Change] = []
-        for change in changes:
-            if change.gain > 0 and not any(change.overlaps(other) for other in likelier):
-                likelier.append(change)
-        together = [likelier] if len(likelier) > 1 else []
         found: dict[str, float] = {}
-        for chosen in [*together, *([change] for change in changes)]:
-            variant = _changed(written, chosen)
+        for change in changes:
+            variant = _changed(written, change)
             if variant and variant != text and len(found) < max_variants:
-                found.setdefault(variant, sum(change.letters for change in chosen))
+                found.setdefault(variant, change.letters)
         (of_text,) = self.log_probs([text])
         self._known = {variant: of_text + letters for variant, letters in found.items()} | self._known
         return list(found)
@@ -228,10 +250,6 @@ class _Change:
     letters: float
     """By letters alone."""
 
-    def overlaps(self, other: "_Change") -> bool:
-        """Whether both change the same words."""
-        return (self.start, self.end) == (other.start, other.end) or (self.start < other.end and other.start < self.end)
-
 
 class _WordScorer:
     """For `prefix_beam_search`: frequent words are likelier than rare ones, and letters that make no word are not."""
@@ -288,18 +306,17 @@ def _place(spoken: Sequence[tuple[str, int]], first: int, last: int) -> tuple[in
     return None if first and spoken[first - 1][1] == index else (index, index)
 
 
-def _changed(written: Sequence[str], changes: Sequence[_Change]) -> str:
-    """The text with other words in some places, written with the capital and the marks of those they replace."""
+def _changed(written: Sequence[str], change: _Change) -> str:
+    """The text with other words in one place, written with the capital and the marks of those they replace."""
     out: list[str] = list(written)
-    for change in sorted(changes, key=lambda one: one.start, reverse=True):
-        new, old = list(change.words), written[change.start : change.end]
-        if not old and new and change.start:
-            before = out[change.start - 1]
-            out[change.start - 1] = before.rstrip(_MARKS)
-            new[-1] += before[len(before.rstrip(_MARKS)) :]
-        if old and new:
-            if old[0][:1].isupper():
-                new[0] = new[0][:1].upper() + new[0][1:]
-            new[-1] += old[-1][len(old[-1].rstrip(_MARKS)) :]
-        out[change.start : change.end] = new
+    new, old = list(change.words), written[change.start : change.end]
+    if not old and new and change.start:
+        before = out[change.start - 1]
+        out[change.start - 1] = before.rstrip(_MARKS)
+        new[-1] += before[len(before.rstrip(_MARKS)) :]
+    if old and new:
+        if old[0][:1].isupper():
+            new[0] = new[0][:1].upper() + new[0][1:]
+        new[-1] += old[-1][len(old[-1].rstrip(_MARKS)) :]
+    out[change.start : change.end] = new
     return " ".join(out)

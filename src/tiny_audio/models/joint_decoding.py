@@ -13,13 +13,17 @@ from torch import Tensor
 from tiny_audio.models.asr_config import DecodingConfig
 from tiny_audio.models.character_candidates import CharacterPosteriors
 from tiny_audio.models.ctc import ctc_loss, is_feasible
+from tiny_audio.models.local_scores import LocalDrafts
 from tiny_audio.models.posteriors import FramePosteriors
 from tiny_audio.models.projectors.aligned import Projected
+from tiny_audio.models.text_changes import single_changes
+from tiny_audio.models.token_tree import TokenTree
 from tiny_audio.text.prompts import Tokenizer, decode_transcript, encode_transcript
 
 _ROWS_AT_ONCE = 64
-_MAX_TREE_TOKENS = 200
-"""Of all candidates together, shared beginnings once, for the language model to read."""
+MAX_TREE_TOKENS = 200
+"""Of all that the language model reads at once behind a prompt, shared beginnings once."""
+_MAX_CHANGES = 24
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,10 +45,14 @@ def choose_text(
     """The candidate with the highest score by the weights of `decoding`, its own bonus added."""
 
     def total(text: str) -> float:
-        own = bonuses.get(text, 0.0) if bonuses else 0.0
-        return scores[text].llm + heard_score(text, scores[text], decoding) + own
+        return total_score(text, scores[text], decoding) + (bonuses.get(text, 0.0) if bonuses else 0.0)
 
     return max(scores, key=total)
+
+
+def total_score(text: str, scores: CandidateScores, decoding: DecodingConfig) -> float:
+    """A candidate's score by the weights of `decoding`."""
+    return scores.llm + heard_score(text, scores, decoding)
 
 
 def heard_score(text: str, scores: CandidateScores, decoding: DecodingConfig) -> float:
@@ -109,24 +117,29 @@ def text_candidates(
     table_VE: Tensor,
     decoding: DecodingConfig,
 ) -> dict[str, float]:
-    """Texts for the language model to judge, with their CTC log-probability; the likeliest by sound first.
+    """The CTC's best text and others that differ from it in one place, with their CTC log-probability.
 
-    Those of the CTC, and where there are letters those that they spell, at most as many as there are beams. These
-    differ early in the text, where those of a beam search share their beginnings, so their tokens are counted.
+    The places are those in which the CTC's other hypotheses differ, and where there are letters those that they spell
+    otherwise; the likeliest by sound first. How many there are is for the language model, which reads all of them: a
+    change costs its tokens and a few more (`models.local_scores`).
     """
     candidates = ctc_candidates(posteriors, tokenizer, num_beams=decoding.num_beams)
-    if letters is None:
-        return candidates
-    variants = letters.variants(next(iter(candidates)), max_variants=decoding.num_beams)
-    new = [variant for variant in variants if variant not in candidates]
-    scores = heard_scores({**candidates, **ctc_log_probs(new, one, posteriors, table_VE, ctc_tokenizer)}, letters)
-    best = sorted(scores, key=lambda text: heard_score(text, scores[text], decoding), reverse=True)
-    kept: dict[str, float] = {}
-    beginnings: set[tuple[int, ...]] = set()
-    for text in best[: decoding.num_beams]:
-        token_ids = encode_transcript(tokenizer, text)
-        beginnings.update(tuple(token_ids[:end]) for end in range(1, len(token_ids) + 1))
-        if kept and len(beginnings) > _MAX_TREE_TOKENS:
+    text = next(iter(candidates))
+    variants = letters.variants(text, max_variants=_MAX_CHANGES) if letters is not None else []
+    others = single_changes(text, [*candidates, *variants])
+    ctc = ctc_log_probs([text, *others], one, posteriors, table_VE, ctc_tokenizer)
+    scores = heard_scores({text: candidates[text]} | ctc, letters)
+    ranked = sorted(
+        (other for other in others if other in ctc), key=lambda other: -heard_score(other, scores[other], decoding)
+    )
+    token_ids = {other: encode_transcript(tokenizer, other) for other in [text, *ranked[:_MAX_CHANGES]]}
+    tree = TokenTree([token_ids[text]])
+    kept = [text]
+    for other in ranked[:_MAX_CHANGES]:
+        drafts = LocalDrafts(token_ids[text], [token_ids[other]])
+        for row in [*drafts.drafts, *drafts.beginnings]:
+            tree.add(row)
+        if len(tree) > MAX_TREE_TOKENS:
             break
-        kept[text] = scores[text].ctc
-    return kept
+        kept.append(other)
+    return {known: scores[known].ctc for known in kept}

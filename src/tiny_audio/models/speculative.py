@@ -33,7 +33,11 @@ class DraftedPrompt:
     """The prompt with its audio."""
     drafts: Sequence[Sequence[int]] = ()
     """Token ids without the end of the turn, the best first; may be empty."""
+    beginnings: Sequence[Sequence[int]] = ()
+    """Token ids that a text may begin with; of these, too, the probability is asked."""
     max_tokens: int
+    cache: KVCache | None = None
+    """`Decoded.cache` of the same prompt, where it has been read before."""
 
 
 @dataclass(kw_only=True)
@@ -42,6 +46,8 @@ class Decoded:
 
     draft_log_probs: list[float]
     """Natural-log probability of each draft, end of turn included."""
+    beginning_log_probs: list[float] = field(default_factory=list)
+    """Of each beginning."""
     token_ids: list[int] = field(default_factory=list)
     """Its greedy text."""
     log_prob: float = 0.0
@@ -49,6 +55,8 @@ class Decoded:
     num_accepted: int = 0
     """Tokens of the greedy text that a draft had right."""
     num_passes: int = 0
+    cache: KVCache | None = None
+    """The prompt without its last row, for whoever has more drafts of it."""
 
 
 class DraftFollower:
@@ -117,19 +125,19 @@ def decode(
 
 
 def _start(runner: LlamaRunner, prompt: DraftedPrompt) -> _State:
-    tree = TokenTree(prompt.drafts)
-    num_fixed = len(prompt.embeds_LE)
-    cache = runner.new_cache(num_fixed + len(tree) + 8)
+    tree = TokenTree([*prompt.drafts, *prompt.beginnings])
+    cache = prompt.cache or runner.new_cache(len(prompt.embeds_LE) + len(tree) + 8)
+    unread_NE = prompt.embeds_LE[cache.length :]
     state = _State(
         prompt=prompt,
         cache=cache,
-        result=Decoded(draft_log_probs=[]),
-        next_rows=NewRows(cache=cache, embeds_NE=prompt.embeds_LE, positions_N=torch.empty(0)),
+        result=Decoded(draft_log_probs=[], cache=cache),
+        next_rows=NewRows(cache=cache, embeds_NE=unread_NE, positions_N=torch.empty(0)),
         tree=tree,
         follower=DraftFollower(prompt.drafts[0] if prompt.drafts else ()),
-        num_fixed=num_fixed,
+        num_fixed=len(unread_NE),
     )
-    _plan(runner, state, prompt.embeds_LE)
+    _plan(runner, state, unread_NE)
     return state
 
 
@@ -162,7 +170,7 @@ class _Prediction(NamedTuple):
 
 def _wanted(state: _State, end_id: int) -> list[list[int]]:
     """Tokens behind the last fixed row and behind each node whose probability the drafts' scores need."""
-    if state.result.num_passes or not state.prompt.drafts:
+    if state.result.num_passes or not (state.prompt.drafts or state.prompt.beginnings):
         return [[] for _ in range(len(state.tree) + 1)]
     wanted = [[end_id] for _ in range(len(state.tree) + 1)]
     for token, parent in zip(state.tree.tokens, state.tree.parents, strict=True):
@@ -198,11 +206,13 @@ def _advance(
     result, tree = state.result, state.tree
     result.num_passes += 1
     if result.num_passes == 1:
-        for draft in state.prompt.drafts:
-            nodes = [ROOT, *tree.path(draft)]
-            result.draft_log_probs.append(
-                sum(predictions[node + 1].others[token] for node, token in zip(nodes, [*draft, end_id], strict=True))
-            )
+
+        def log_prob(token_ids: Sequence[int]) -> float:
+            nodes = [ROOT, *tree.path(token_ids[:-1])]
+            return sum(predictions[node + 1].others[token] for node, token in zip(nodes, token_ids, strict=True))
+
+        result.draft_log_probs = [log_prob([*draft, end_id]) for draft in state.prompt.drafts]
+        result.beginning_log_probs = [log_prob(row) if row else 0.0 for row in state.prompt.beginnings]
     first_tree_row = state.cache.length - len(tree)
     node, path = ROOT, []
     while True:
@@ -214,6 +224,7 @@ def _advance(
             state.follower.push(token)
         if is_end or len(result.token_ids) >= state.prompt.max_tokens:
             empty_NE = state.next_rows.embeds_NE[:0]
+            state.cache.keep(len(state.prompt.embeds_LE) - 1, [])
             state.next_rows = NewRows(cache=state.cache, embeds_NE=empty_NE, positions_N=torch.empty(0))
             return
         child = tree.child(node, token)

@@ -1,0 +1,41 @@
+"""Texts to be read whole once it is known what each single change of the best hypothesis is worth.
+
+What was heard wrong in two places is in no hypothesis that differs in one. So the changes that pay are put together;
+beside that text stand those that have one of them less, one more, or one as the language model would write it.
+"""
+
+from collections.abc import Mapping
+
+from tiny_audio.models.text_changes import Change, changes_between, with_changes
+
+_NEARLY = -3.0
+"""A change that costs no more than that is worth another look: what it is worth alone is an estimate."""
+_MAX_TEXTS, _MAX_BESIDE, _MAX_FEWER = 8, 6, 5
+"""Texts from changes, those with words as the language model writes them, and of the first those with fewer changes."""
+
+
+def finalists(text: str, gains: Mapping[str, float], written: str) -> list[str]:
+    """Texts that may be the best, the likeliest first; without `text` itself.
+
+    Args:
+        text: the best hypothesis so far.
+        gains: texts that differ from it in one place, with how much higher than it they score.
+        written: what the language model writes; empty if it was not asked.
+    """
+    of_change: dict[Change, float] = {}
+    for other, gain in gains.items():
+        for change in changes_between(text, other):
+            of_change[change] = gain
+    ranked = sorted(of_change, key=of_change.__getitem__, reverse=True)
+    taken: list[Change] = []
+    for change in ranked:
+        if of_change[change] > 0 and not any(change.overlaps(other) for other in taken):
+            taken.append(change)
+    together = with_changes(text, taken)
+    found = [with_changes(text, taken[:size]) for size in range(len(taken), 0, -1)][:_MAX_FEWER]
+    for change in ranked:
+        if len(found) < _MAX_TEXTS and change not in taken and of_change[change] > _NEARLY:
+            found.append(with_changes(text, [*(other for other in taken if not change.overlaps(other)), change]))
+    if written:
+        found += [with_changes(together, [change]) for change in changes_between(together, written)[:_MAX_BESIDE]]
+    return [one for one in dict.fromkeys(found) if one and one != text]

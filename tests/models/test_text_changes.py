@@ -1,0 +1,54 @@
+"""Differences of texts rebuild them; texts put together from differences have what each of them has."""
+
+import random
+
+from tiny_audio.models.second_look import finalists
+from tiny_audio.models.text_changes import Change, changes_between, single_changes, with_changes
+
+
+def texts(seed: int) -> tuple[str, str]:
+    rng = random.Random(seed)
+    first, second = ([rng.choice("abcdefg") for _ in range(rng.randrange(0, 12))] for _ in range(2))
+    return " ".join(first), " ".join(second)
+
+
+def test_a_text_and_what_another_differs_by_make_the_other():
+    for seed in range(200):
+        text, other = texts(seed)
+        changes = changes_between(text, other)
+        assert with_changes(text, changes) == other
+        assert with_changes(text, reversed(changes)) == other
+        assert not any(one.overlaps(two) for index, one in enumerate(changes) for two in changes[:index])
+
+
+def test_single_changes_differ_in_one_place():
+    assert single_changes("a b c d", ["a x c y", "a b c d", "a x c d", "z a b c d"]) == [
+        "a x c d",
+        "a b c y",
+        "z a b c d",
+    ]
+    for seed in range(100):
+        text, other = texts(seed)
+        assert all(len(changes_between(text, one)) >= 1 for one in single_changes(text, [other]))
+    assert single_changes("a", [""]) == []  # nothing at all is no text
+
+
+def test_two_changes_of_the_same_place_overlap():
+    assert Change(1, 2, ("x",)).overlaps(Change(1, 2, ("y",)))
+    assert Change(1, 1, ("x",)).overlaps(Change(1, 1, ("y",)))
+    assert Change(0, 3, ()).overlaps(Change(2, 4, ()))
+    assert not Change(0, 2, ()).overlaps(Change(2, 3, ()))
+
+
+def test_changes_that_pay_come_together_and_the_nearly_paying_beside_them():
+    gains = {"x b c d": 2.0, "a b y d": 1.0, "a b z d": 0.5, "a b c w": -1.0, "a v c d": -9.0}
+    found = finalists("a b c d", gains, "x b y u")
+    assert found[0] == "x b y d"
+    assert "x b c d" in found  # the second change left out
+    assert "x b z d" in found  # the other words for that place
+    assert "x b y w" in found
+    assert "x b y u" in found  # the end as the language model writes it
+    assert not any("v" in one for one in found)
+    assert finalists("a b", {}, "") == finalists("a b", {}, "a b") == []
+    assert finalists("a b", {"a c": -5.0}, "a b") == []
+    assert len(set(found)) == len(found)
