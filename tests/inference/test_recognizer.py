@@ -84,6 +84,11 @@ def test_fast_mode_is_the_draft_and_loads_no_language_model(model: ASRModel, noi
         assert quick.text in (quick.draft, "")
 
 
+def test_mode_letters_is_refused_where_there_are_none(model: ASRModel):
+    with pytest.raises(ConfigError, match="does not have; use fast, or add one"):
+        Recognizer(model, mode="letters")
+
+
 def test_a_projector_without_ctc_is_transcribed_by_the_language_model_alone():
     projector = replace(TINY_CONFIG.projector, kind="swiglu", aligned=False)
     recognizer = Recognizer(tiny_asr_model(replace(TINY_CONFIG, projector=projector)), with_words=True)

@@ -6,9 +6,10 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from tiny_audio.models.asr_config import CharactersConfig
+from tiny_audio.models.asr_config import CharactersConfig, DecodingConfig
 from tiny_audio.models.character_candidates import IMPOSSIBLE, CharacterPosteriors
 from tiny_audio.models.character_ctc import CharacterCTC, words_tensor
+from tiny_audio.models.joint_decoding import text_by_sound
 from tiny_audio.text.ctc_units import CTCUnits
 from tiny_audio.text.word_list import WordList
 
@@ -115,3 +116,15 @@ def test_letters_that_are_clear_are_counted_and_noise_is_not_clear():
     assert not spoken("a").clarity().is_clear
     silence = CharacterPosteriors(spoken("ab")._log_probs_AV[1:3], UNITS, WORDS).clarity()
     assert (silence.num_letters, silence.is_clear) == (0, False)
+
+
+def test_without_a_language_model_the_letters_and_known_words_decide():
+    letters = spoken("the avoidance of rivers", doubt={7: "y"})
+    draft = "the evidence of the years"
+    candidates = dict.fromkeys([draft, *letters.variants(draft, max_variants=8)], -5.0)
+    assert text_by_sound(candidates, letters, DecodingConfig()) == "the avoidance of rivers"
+    # What the tokens are sure of stays.
+    candidates = {text: -5.0 if text == draft else -500.0 for text in candidates}
+    assert text_by_sound(candidates, letters, DecodingConfig()) == draft
+    assert letters.word_score("the of") > letters.word_score("the rivers") > letters.word_score("the xylyx")
+    assert letters.word_score("") == 0.0

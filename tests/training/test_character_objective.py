@@ -97,6 +97,15 @@ def test_it_learns_to_spell_and_the_rest_of_the_checkpoint_is_the_same(tmp_path:
     scores = dict(zip(texts, heard.letters.log_probs(texts), strict=True))
     assert max(scores, key=scores.__getitem__) == "one two three"
 
+    # Without a language model, tokens and letters decide.
+    spelt = Recognizer(model, mode="letters")
+    assert (spelt.runner, spelt.speech_llm) == (None, None)
+    together = spelt.transcribe_waveforms(waveforms)
+    alone = [spelt.transcribe_waveforms([waveform])[0] for waveform in waveforms]
+    assert [one.text for one in together] == [one.text for one in alone]
+    assert all(one.num_passes == 0 for one in together)
+    assert all(one.text == one.draft for one in Recognizer(model, mode="fast").transcribe_waveforms(waveforms))
+
     # Where the tokens have nothing to say, letters alone may; after so few steps they are not clear yet.
     monkeypatch.setattr(character_candidates, "CLEAR_POSTERIOR", 0.2)
     with torch.no_grad():

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tiny_audio import __version__
+from tiny_audio.cli.transcribe import MODES
 
 if TYPE_CHECKING:
     from tiny_audio.evaluation.datasets import EvaluationSet
@@ -47,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--mode",
-        choices=("accurate", "fast", "whisper"),
+        choices=MODES,
         help="of all checkpoints; MODEL@MODE and MODEL@DTYPE choose for one, as in tiny-audio-base@fast",
     )
     parser.add_argument("--threads", type=_positive, metavar="N", help="CPU threads (default: all)")

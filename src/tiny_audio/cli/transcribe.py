@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 HELP = "turn speech in audio files into text"
 MODEL_FAILED = 3
 """Exit code: the model could not be loaded, so nothing could be done."""
-MODES = ("accurate", "fast", "whisper")
+MODES = ("accurate", "letters", "fast", "whisper")
 DTYPES = ("auto", "float32", "bfloat16", "float16", "int8")
 CHANNELS = ("mix", "left", "right")
 _JOINABLE = ("txt", "json", "jsonl")  # several of them one after the other make sense
@@ -85,7 +85,12 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare which model listens, and how."""
     model = parser.add_argument_group("model")
     model.add_argument("--model", default="tiny-audio-base", help="name or checkpoint folder (default: %(default)s)")
-    model.add_argument("--mode", choices=MODES, default="accurate", help="default: %(default)s")
+    model.add_argument(
+        "--mode",
+        choices=MODES,
+        default="accurate",
+        help="letters: no language model; fast: the draft alone; whisper: plain Whisper (default: %(default)s)",
+    )
     model.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (default: %(default)s)")
     model.add_argument("--dtype", choices=DTYPES, default="auto", help="of the products (default: %(default)s)")
     model.add_argument("--language", type=_english, default="en", help="en, the only one that it knows")

@@ -39,6 +39,7 @@ from tiny_audio.models.joint_decoding import (
     choose_text,
     ctc_log_probs,
     heard_scores,
+    text_by_sound,
     text_candidates,
     total_score,
 )
@@ -65,7 +66,7 @@ from tiny_audio.text.prompts import (
 )
 from tiny_audio.types import Waveform
 
-Mode = Literal["accurate", "fast"]
+Mode = Literal["accurate", "letters", "fast"]
 DType = Literal["auto", "float32", "bfloat16", "float16", "int8"]
 DTYPES: tuple[DType, ...] = get_args(DType)
 _MAX_HOTWORDS = 3
@@ -250,10 +251,14 @@ class Recognizer:
 
     Args:
         model: in evaluation mode; without an encoder only `transcribe_features` works.
-        mode: accurate: CTC and language model decide together. fast: CTC alone.
+        mode: accurate: CTC, letters and language model decide together. letters: without the language model. fast: the
+            CTC over tokens alone.
         dtype: of the products in encoder and language model.
         with_words: time every word.
         runner: the language model, where `model` comes without it.
+
+    Raises:
+        ConfigError: mode letters, and the model has none.
     """
 
     def __init__(
@@ -265,6 +270,13 @@ class Recognizer:
         with_words: bool = False,
         runner: LlamaRunner | None = None,
     ) -> None:
+        if mode == "letters" and model.characters is None:
+            raise ConfigError(
+                [
+                    "mode letters needs a CTC over characters, which this checkpoint does not have; "
+                    "use fast, or add one with `tiny-audio train characters`"
+                ]
+            )
         self.config = model.config
         self.with_words = with_words
         self.tokenizer = model.tokenizer
@@ -272,7 +284,7 @@ class Recognizer:
         self.ctc_tokenizer, self.ctc_table_VE = model.ctc_tokenizer, model.ctc_table_VE
         self.projector = model.projector
         self.describer = model.describer
-        self.characters = model.characters
+        self.characters = model.characters if mode != "fast" or not model.is_aligned else None
         product_dtype = resolve_dtype(dtype, self.table_VE.device)
         self._half = product_dtype if product_dtype in (torch.bfloat16, torch.float16) else None
         self.encoder = model.encoder
@@ -311,7 +323,7 @@ class Recognizer:
         if device == "auto":
             device = "cuda" if torch.cuda.is_available() else "cpu"
         runner = None
-        if config.projector.aligned and mode == "fast":
+        if config.projector.aligned and mode != "accurate":
             model, _ = load_without_llm(name)
         elif config.projector.aligned and device == "cpu" and _can_run_by_layers(config):
             model, adapters = load_without_llm(name)
@@ -453,7 +465,7 @@ class Recognizer:
 
     def _letters(self, encoder_BTD: Tensor, lengths_B: Tensor) -> list[CharacterPosteriors | None]:
         """Of each row, where they have a say."""
-        if self.characters is None or not self._has_llm:
+        if self.characters is None:
             return [None] * len(encoder_BTD)
         return [*self.characters.posteriors(encoder_BTD, lengths_B)]
 
@@ -462,7 +474,7 @@ class Recognizer:
         posteriors = frame_posteriors(hidden_AE, blank_A, self.ctc_table_VE, head=self._head)
         draft = decode_transcript(self.tokenizer, posteriors.greedy_ids())
         is_heard = draft or (letters is not None and letters.clarity().is_clear)
-        if not is_heard or not self._has_llm:
+        if not is_heard or not (self._has_llm or letters is not None):
             return _Heard(projected=one, posteriors=posteriors, draft=draft)
         decoding = self.config.decoding
         candidates = text_candidates(
@@ -474,12 +486,11 @@ class Recognizer:
             table_VE=self.ctc_table_VE,
             decoding=decoding,
         )
-        return _Heard(
-            projected=one,
-            posteriors=posteriors,
-            draft=draft,
-            candidates=candidates,
-            letters=letters,
+        heard = _Heard(projected=one, posteriors=posteriors, draft=draft, candidates=candidates, letters=letters)
+        if not self._has_llm:
+            return heard
+        return replace(
+            heard,
             embeds_AE=embed_frames(
                 hidden_AE, residual_AE, posteriors, self.ctc_table_VE, blank_threshold=decoding.blank_threshold
             ),
@@ -636,7 +647,12 @@ class Recognizer:
     def _decide(self, judged: _Judged, waveform: Waveform | None, hotwords: Sequence[str]) -> Hypothesis:
         """The chosen text, unless it cannot be."""
         one, result, scores = judged.heard, judged.result, judged.scores
-        text = self._choose(judged, hotwords) if scores else one.draft
+        if scores:
+            text = self._choose(judged, hotwords)
+        elif one.letters is not None:
+            text = text_by_sound(one.candidates, one.letters, self.config.decoding)
+        else:
+            text = one.draft
         checked = check_text(text, one.draft if one.posteriors is not None else None)
         text = checked.text
         silence = None

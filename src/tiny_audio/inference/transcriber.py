@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tiny_audio.inference.recognizer import DType
     from tiny_audio.inference.streaming import StreamEvent, TranscriptionStream
 
-Mode = Literal["accurate", "fast", "whisper"]
+Mode = Literal["accurate", "letters", "fast", "whisper"]
 MODES: tuple[Mode, ...] = get_args(Mode)
 """accurate: CTC and language model. fast: CTC alone. whisper: the plain Whisper decoder, to compare with."""
 _LOOKAHEAD_BATCHES = 4  # of many sources, to put clips of similar length together

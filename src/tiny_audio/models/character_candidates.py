@@ -40,6 +40,8 @@ _FREQUENCY_WEIGHT = 0.5
 _UNKNOWN_WORD = -8.0
 """Log-probability given for a word that is not in the list: of letters as they come."""
 _WORD_BONUS = 2.0
+_FREQUENCY_OF_TEXT, _UNKNOWN_IN_TEXT = 0.05, -4.0
+"""The same for a whole text that no language model judges, beside half of the letters' log-probability."""
 _WORDS_APART = -5.0
 """Two spaces in a row."""
 _MAX_BEHIND = 6.0
@@ -106,6 +108,12 @@ class CharacterPosteriors:
             return Clarity(0, -math.inf)
         num_letters = sum(unit not in (BLANK_ID, self._space) for unit, _ in groupby(best.indices.tolist()))
         return Clarity(num_letters, float(best.values[spoken_A].mean()))
+
+    def word_score(self, text: str) -> float:
+        """Higher for frequent words, lower for those that are not in the list; a number has words of its own."""
+        words = normalize_transcript(spoken_forms(text)[0]).split()
+        known = [self._words.log_probs.get(word) for word in words]
+        return sum(_UNKNOWN_IN_TEXT if log_prob is None else _FREQUENCY_OF_TEXT * log_prob for log_prob in known)
 
     def variants(self, text: str, *, max_variants: int) -> list[str]:
         """The text with words in one place that the letters rather spell; the likeliest first.

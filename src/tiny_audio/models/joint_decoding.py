@@ -16,6 +16,7 @@ from tiny_audio.models.ctc import ctc_loss, is_feasible
 from tiny_audio.models.local_scores import LocalDrafts
 from tiny_audio.models.posteriors import FramePosteriors
 from tiny_audio.models.projectors.aligned import Projected
+from tiny_audio.models.second_look import put_together
 from tiny_audio.models.text_changes import single_changes
 from tiny_audio.models.token_tree import TokenTree
 from tiny_audio.text.prompts import Tokenizer, decode_transcript, encode_transcript
@@ -105,6 +106,20 @@ def heard_scores(candidates: Mapping[str, float], letters: CharacterPosteriors |
         text: CandidateScores(llm=0.0, ctc=ctc, characters=characters)
         for (text, ctc), characters in zip(candidates.items(), spelt, strict=True)
     }
+
+
+def text_by_sound(candidates: Mapping[str, float], letters: CharacterPosteriors, decoding: DecodingConfig) -> str:
+    """The text that CTC and letters decide on without a language model; a list of words stands in for it.
+
+    Args:
+        candidates: of `text_candidates`.
+        letters: of the same utterance.
+        decoding: weights.
+    """
+    scores = heard_scores(candidates, letters)
+    totals = {text: heard_score(text, scores[text], decoding) + letters.word_score(text) for text in candidates}
+    (text, total), *others = totals.items()
+    return put_together(text, {other: gained - total for other, gained in others})
 
 
 def text_candidates(

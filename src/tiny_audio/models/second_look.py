@@ -22,15 +22,8 @@ def finalists(text: str, gains: Mapping[str, float], written: str) -> list[str]:
         gains: texts that differ from it in one place, with how much higher than it they score.
         written: what the language model writes; empty if it was not asked.
     """
-    of_change: dict[Change, float] = {}
-    for other, gain in gains.items():
-        for change in changes_between(text, other):
-            of_change[change] = gain
-    ranked = sorted(of_change, key=of_change.__getitem__, reverse=True)
-    taken: list[Change] = []
-    for change in ranked:
-        if of_change[change] > 0 and not any(change.overlaps(other) for other in taken):
-            taken.append(change)
+    of_change = _of_changes(text, gains)
+    ranked, taken = list(of_change), _taken(of_change)
     together = with_changes(text, taken)
     found = [with_changes(text, taken[:size]) for size in range(len(taken), 0, -1)][:_MAX_FEWER]
     for change in ranked:
@@ -39,3 +32,22 @@ def finalists(text: str, gains: Mapping[str, float], written: str) -> list[str]:
     if written:
         found += [with_changes(together, [change]) for change in changes_between(together, written)[:_MAX_BESIDE]]
     return [one for one in dict.fromkeys(found) if one and one != text]
+
+
+def put_together(text: str, gains: Mapping[str, float]) -> str:
+    """The text with all changes that pay, of several for one place the best."""
+    return with_changes(text, _taken(_of_changes(text, gains)))
+
+
+def _of_changes(text: str, gains: Mapping[str, float]) -> dict[Change, float]:
+    """What each change is worth, the best first."""
+    found = {change: gain for other, gain in gains.items() for change in changes_between(text, other)}
+    return dict(sorted(found.items(), key=lambda item: item[1], reverse=True))
+
+
+def _taken(of_change: Mapping[Change, float]) -> list[Change]:
+    taken: list[Change] = []
+    for change, gain in of_change.items():
+        if gain > 0 and not any(change.overlaps(other) for other in taken):
+            taken.append(change)
+    return taken
