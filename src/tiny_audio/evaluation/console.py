@@ -110,7 +110,7 @@ def _transcription_lines(result: SystemResult) -> list[str]:
         f"  CER: {_percent(result.cer)}  SER: {_percent(result.sentence_error_rate)}",
     ]
     if result.has_draft:
-        gain = f"the language model changes its errors by {-100 * result.relative_gain:+.1f}%"
+        gain = f"what follows changes its errors by {-100 * result.relative_gain:+.1f}%"
         lines.append(f"  CTC draft alone: WER {_percent(result.draft_counts.wer)}  ({gain})")
     if result.non_speech:
         lines.append(
