@@ -135,8 +135,8 @@ def text_candidates(
     """The CTC's best text and others that differ from it in one place, with their CTC log-probability.
 
     The places are those in which the CTC's other hypotheses differ, and where there are letters those that they spell
-    otherwise; the likeliest by sound first. How many there are is for the language model, which reads all of them: a
-    change costs its tokens and a few more (`models.local_scores`).
+    otherwise; the likeliest by sound first. There are as many as a language model is to read at once, where a change
+    costs its tokens and a few more (`models.local_scores`).
     """
     candidates = ctc_candidates(posteriors, tokenizer, num_beams=decoding.num_beams)
     text = next(iter(candidates))
