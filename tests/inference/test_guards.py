@@ -17,7 +17,7 @@ from tiny_audio.inference.guards import (
     letters_no_speech_prob,
     no_speech_prob,
 )
-from tiny_audio.models.character_candidates import Clarity
+from tiny_audio.models.clarity import Clarity
 
 NO_LOOPS = [
     "the number is 1000",

@@ -17,7 +17,7 @@ from tiny_audio.data.stream import Step
 from tiny_audio.errors import ConfigError
 from tiny_audio.inference import recognizer as recognizer_module
 from tiny_audio.inference.recognizer import Recognizer
-from tiny_audio.models import character_candidates
+from tiny_audio.models import clarity
 from tiny_audio.models.asr_config import CharactersConfig
 from tiny_audio.models.asr_model import ASRModel
 from tiny_audio.models.averaging import average_checkpoints
@@ -107,7 +107,7 @@ def test_it_learns_to_spell_and_the_rest_of_the_checkpoint_is_the_same(tmp_path:
     assert all(one.text == one.draft for one in Recognizer(model, mode="fast").transcribe_waveforms(waveforms))
 
     # Where the tokens have nothing to say, letters alone may; after so few steps they are not clear yet.
-    monkeypatch.setattr(character_candidates, "CLEAR_POSTERIOR", 0.2)
+    monkeypatch.setattr(clarity, "CLEAR_POSTERIOR", 0.2)
     with torch.no_grad():
         model.projector.blank.bias.fill_(12.0)
     (unheard,) = Recognizer(model).transcribe_waveforms(waveforms[2:])

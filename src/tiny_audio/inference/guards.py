@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from tiny_audio.audio.timebase import HOP_LENGTH, samples_to_seconds
 from tiny_audio.audio.vad import find_pauses, frame_levels_db
-from tiny_audio.models.character_candidates import CLEAR_POSTERIOR, MIN_LETTERS, Clarity
+from tiny_audio.models.clarity import CLEAR_POSTERIOR, MIN_LETTERS, Clarity
 from tiny_audio.text.normalizers import normalize_english
 from tiny_audio.types import Seconds, Waveform
 

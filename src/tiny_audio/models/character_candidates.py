@@ -12,7 +12,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from itertools import groupby
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -20,16 +19,13 @@ from torch.nn import functional as F
 
 from tiny_audio.data.spoken_forms import numbers_in, spoken_forms
 from tiny_audio.models.beam_search import FrameCandidates, prefix_beam_search
+from tiny_audio.models.clarity import Clarity
 from tiny_audio.models.ctc import is_feasible
 from tiny_audio.text.ctc_units import BLANK_ID, CTCUnits, normalize_transcript
 from tiny_audio.text.word_list import WordList
 
 IMPOSSIBLE = -1e4
 """Log-probability of a text with more letters than CTC frames."""
-CLEAR_POSTERIOR = 0.65
-"""Halfway between the letters of a word said alone and those that noise sounds like."""
-MIN_LETTERS = 2
-"""A click may sound like one."""
 _SURE_BLANK = 0.98
 """Frames of at least that blank say nothing, and one stands for a row of them."""
 _NUM_BEAMS = 12
@@ -47,19 +43,6 @@ _WORDS_APART = -5.0
 _MAX_BEHIND = 6.0
 """Log-probability of letters and words that another word may have less than the draft's."""
 _MARKS = ".,;:!?"
-
-
-class Clarity(NamedTuple):
-    """What letters there are in an utterance."""
-
-    num_letters: int
-    mean_log_prob: float
-    """Of the frames with letters."""
-
-    @property
-    def is_clear(self) -> bool:
-        """Whether these are letters that somebody says."""
-        return self.num_letters >= MIN_LETTERS and self.mean_log_prob >= math.log(CLEAR_POSTERIOR)
 
 
 class CharacterPosteriors:
@@ -100,7 +83,7 @@ class CharacterPosteriors:
         self._known |= dict(zip(unknown, self._score(self._log_probs_AV, rows), strict=True))
         return [self._known[text] for text in texts]
 
-    def clarity(self) -> "Clarity":
+    def clarity(self) -> Clarity:
         """How much of the likeliest path is letters, and how sure of them it is."""
         best = self._log_probs_AV.max(dim=-1)
         spoken_A = best.indices != BLANK_ID
