@@ -86,6 +86,16 @@ def is_one_clip(output: str, _: Path) -> None:
                          " movable types."), output  # fmt: skip
 
 
+def is_spelt(output: str, _: Path) -> None:
+    """`LJ001-0120`, in which the draft has no "individuality"."""
+    assert (
+        output.split()
+        == (
+            "in the old print, each figure has its definite individuality, and one cannot be mistaken for the other."
+        ).split()
+    ), output
+
+
 def is_one_draft(output: str, _: Path) -> None:
     """The same clip as the CTC alone writes it, with its times; it puts no full stop."""
     assert output == (
@@ -201,6 +211,7 @@ RUNS: dict[str, Run] = {
         check=transcripts_are_written
     ),
     f"{BIN} transcribe examples/LJ001-0009.flac --mode fast --timestamps": Run(check=is_one_draft),
+    f"{BIN} transcribe examples/LJ001-0120.flac --mode letters": Run(check=is_spelt),
     f"cat examples/LJ001-0009.flac | {BIN} transcribe - --format json": Run(check=is_json_with_text),
     f"arecord -q -t raw -f S16_LE -r 16000 | {BIN} listen -": Run(check=is_one_clip),
     f"{BIN} describe examples/*.flac": Run(check=clips_are_described),

@@ -8,7 +8,7 @@ from tiny_audio.models.text_changes import Change, changes_between, single_chang
 
 def texts(seed: int) -> tuple[str, str]:
     rng = random.Random(seed)
-    first, second = ([rng.choice("abcdefg") for _ in range(rng.randrange(0, 12))] for _ in range(2))
+    first, second = (rng.choices("abcdefg", k=rng.randrange(0, 12)) for _ in range(2))
     return " ".join(first), " ".join(second)
 
 
@@ -27,9 +27,12 @@ def test_single_changes_differ_in_one_place():
         "a b c y",
         "z a b c d",
     ]
-    for seed in range(100):
-        text, other = texts(seed)
-        assert all(len(changes_between(text, one)) >= 1 for one in single_changes(text, [other]))
+    for seed in range(200):
+        rng = random.Random(seed)
+        text, other = (" ".join(rng.sample("abcdefghij", k=rng.randrange(1, 8))) for _ in range(2))
+        found = single_changes(text, [other])
+        assert len(found) == len(changes_between(text, other))
+        assert all(len(changes_between(text, one)) == 1 for one in found)
     assert single_changes("a", [""]) == []  # nothing at all is no text
 
 

@@ -65,9 +65,10 @@ class TinyAudioModel(PreTrainedModel):
         Args:
             name: of the folder or repository.
             config: as `AutoConfig` gave it.
-            options: `mode`: accurate (the default) or fast, the CTC alone. `dtype`: of the products, a name or a type
-                of torch; without one, 8-bit integers where the CPU is fast at them. `device_map`: a device; else
-                a GPU where there is one. Those of the hub. Others, such as `attn_implementation`, make no difference.
+            options: `mode`: accurate (the default), letters, without the language model, or fast, the CTC alone.
+                `dtype`: of the products, a name or a type of torch; without one, 8-bit integers where the CPU is fast
+                at them. `device_map`: a device; else a GPU where there is one. Those of the hub. Others, such as
+                `attn_implementation`, make no difference.
         """
         folder = _local_folder(name, options)
         model = cls(config or TinyAudioConfig.from_pretrained(folder))

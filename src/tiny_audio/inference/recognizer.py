@@ -14,7 +14,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from tiny_audio.errors import CheckpointError, ConfigError
+from tiny_audio.errors import ConfigError
 from tiny_audio.free_memory import return_free_memory
 from tiny_audio.inference.guards import (
     NO_SPEECH_THRESHOLD,
@@ -43,8 +43,8 @@ from tiny_audio.models.joint_decoding import (
     text_candidates,
     total_score,
 )
+from tiny_audio.models.llama_by_layers import can_run_by_layers, runner_by_layers
 from tiny_audio.models.llama_runner import KVCache, LlamaRunner
-from tiny_audio.models.llm import open_llm_file
 from tiny_audio.models.local_scores import LocalDrafts
 from tiny_audio.models.posteriors import FramePosteriors, embed_frames, frame_posteriors
 from tiny_audio.models.projectors.aligned import Projected
@@ -199,51 +199,6 @@ def _ctc_head(of_embeddings: Callable[[Tensor], Tensor], spelling_VS: Tensor) ->
     return logits
 
 
-def _can_run_by_layers(config: ASRConfig) -> bool:
-    """Whether the language model is a plain Llama in one file, and not one that the checkpoint holds itself."""
-    if config.draft_only or config.llm.training == "full":
-        return False
-    found = open_llm_file(config.llm)
-    return found is not None and LlamaRunner.supports(found[0])
-
-
-def _runner_by_layers(
-    config: ASRConfig, adapters: Mapping[str, Tensor], table_VE: Tensor, dtype: torch.dtype
-) -> LlamaRunner:
-    """The language model with its adapters folded in, of which one layer at a time is in memory in float32.
-
-    Raises:
-        CheckpointError: an adapter belongs to no layer, or is not whole.
-    """
-    found = open_llm_file(config.llm)
-    assert found is not None
-    sizes, file = found
-    used: set[str] = set()
-
-    def weight(name: str) -> Tensor:
-        tensor = file.read(name)
-        keys = [f"lora.{name.removesuffix('.weight')}.{part}" for part in ("up", "down")]
-        if config.llm.lora is not None and any(key in adapters for key in keys):
-            missing = [key for key in keys if key not in adapters]
-            if missing:
-                raise CheckpointError(f"the checkpoint does not fit its configuration: missing {missing[0]}")
-            up, down = (adapters[key].float() for key in keys)
-            used.update(keys)
-            tensor.addmm_(up, down, alpha=config.llm.lora.alpha / config.llm.lora.rank)
-        return tensor
-
-    runner = LlamaRunner(sizes, weight, dtype=dtype, table_VE=table_VE)
-    if unused := sorted(adapters.keys() - used):
-        raise CheckpointError(f"the checkpoint does not fit its configuration: unexpected {unused[0]}")
-    lora = config.llm.lora
-    expected = len(lora.targets) * 2 * (sizes["num_hidden_layers"] - lora.first_block) if lora else 0
-    if len(used) != expected:
-        raise CheckpointError(
-            f"the checkpoint does not fit its configuration: {len(used)} adapter tensors, expected {expected}"
-        )
-    return runner
-
-
 class Recognizer:
     """Transcribes short waveforms; what stands beside an utterance does not change its text.
 
@@ -284,7 +239,7 @@ class Recognizer:
         self.ctc_tokenizer, self.ctc_table_VE = model.ctc_tokenizer, model.ctc_table_VE
         self.projector = model.projector
         self.describer = model.describer
-        self.characters = model.characters if mode != "fast" or not model.is_aligned else None
+        self.characters = model.characters if mode != "fast" else None
         product_dtype = resolve_dtype(dtype, self.table_VE.device)
         self._half = product_dtype if product_dtype in (torch.bfloat16, torch.float16) else None
         self.encoder = model.encoder
@@ -325,9 +280,9 @@ class Recognizer:
         runner = None
         if config.projector.aligned and mode != "accurate":
             model, _ = load_without_llm(name)
-        elif config.projector.aligned and device == "cpu" and _can_run_by_layers(config):
+        elif config.projector.aligned and device == "cpu" and can_run_by_layers(config):
             model, adapters = load_without_llm(name)
-            runner = _runner_by_layers(config, adapters, model.table_VE, resolve_dtype(dtype, torch.device(device)))
+            runner = runner_by_layers(config, adapters, model.table_VE, resolve_dtype(dtype, torch.device(device)))
         else:
             model = ASRModel.from_pretrained(name)
         recognizer = cls(model.to(device), mode=mode, dtype=dtype, with_words=with_words, runner=runner)
@@ -520,6 +475,7 @@ class Recognizer:
             one.result = result
             one.estimated = _candidate_scores(one.heard.candidates, one.heard.letters, result)
             one.scores = self._whole_scores(one.heard, result, one.estimated)
+            # It has written; whoever asks again, asks about texts.
             one.heard = replace(one.heard, cache=result.cache, max_tokens=1)
             if candidates := self._finalists(one):
                 second.append((one, candidates))
