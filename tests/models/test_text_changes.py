@@ -4,6 +4,8 @@ import random
 
 from tiny_audio.models.second_look import finalists
 from tiny_audio.models.text_changes import Change, changes_between, single_changes, with_changes
+from tiny_audio.models.word_boundaries import joined_words
+from tiny_audio.text.word_list import WordList
 
 
 def texts(seed: int) -> tuple[str, str]:
@@ -55,3 +57,16 @@ def test_changes_that_pay_come_together_and_the_nearly_paying_beside_them():
     assert finalists("a b", {}, "") == finalists("a b", {}, "a b") == []
     assert finalists("a b", {"a c": -5.0}, "a b") == []
     assert len(set(found)) == len(found)
+
+
+def test_two_words_that_are_one_are_written_as_one():
+    words = WordList.count(["an invalid number", "fireplace", "inconvenience", "in", "valid"])
+    assert joined_words("In valid, an in convenience.", words) == [
+        "Invalid, an in convenience.",
+        "In valid, an inconvenience.",
+    ]
+    assert joined_words("in, valid fire Place an in number valid", words) == []  # a mark, a capital, no such word
+    assert finalists("too many in value", {"too many in valid": 1.0}, "", words) == [
+        "too many in valid",
+        "too many invalid",
+    ]

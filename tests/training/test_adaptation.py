@@ -9,12 +9,13 @@ import soundfile
 import torch
 from safetensors.torch import load_file
 
-from miniatures import miniature, noise, save_encoder
+from miniatures import miniature, noise, save_adapted, save_encoder
 from tiny_audio.data.manifest import Utterance
 from tiny_audio.data.replay import replay_utterances
 from tiny_audio.errors import CheckpointError, DatasetError
 from tiny_audio.evaluation.results import SystemResult, UtteranceResult
 from tiny_audio.evaluation.scoring import build_scorer
+from tiny_audio.models.asr_config import CharactersConfig
 from tiny_audio.models.asr_model import ASRModel
 from tiny_audio.models.averaging import average_checkpoints
 from tiny_audio.models.checkpoint import read_config, save_checkpoint
@@ -25,7 +26,7 @@ from tiny_audio.training.build import build_objective
 from tiny_audio.training.speech_llm_objective import SpeechLLMObjective
 from tiny_models import WORDS
 
-QUICK = AdaptConfig(steps=2, copies=1, step_duration=10.0)
+QUICK = AdaptConfig(steps=2, letter_steps=2, copies=1, step_duration=10.0)
 
 
 def save_model(folder: Path, *, seed: int = 0) -> Path:
@@ -130,6 +131,28 @@ def test_hearing_is_adapted_and_the_language_model_stays_as_it_was(tmp_path: Pat
     found = read_config(adaptation.model)
     assert found == read_config(model)
     assert not found.draft_only
+
+
+def test_letters_follow_the_encoder_and_know_the_words_of_the_recordings(tmp_path: Path):
+    plain, model = save_adapted(tmp_path / "plain"), tmp_path / "model"
+    stage = build_recipe("tiny_audio_base_adapted").stage("characters")
+    sizes = replace(stage.model, characters=CharactersConfig(hidden_dim=16, num_blocks=1))
+    build_objective(replace(stage, model=sizes, init=str(plain)), tmp_path / "run").save(model)
+    adaptation = adapt(str(model), recordings(tmp_path, 20), tmp_path / "out", config=QUICK)
+    folders = (model, *(tmp_path / "out" / name / "checkpoint" for name in ("run", "letters")), adaptation.model)
+    old, heard, spelt, mixed = (load_file(folder / "model.safetensors") for folder in folders)
+    weights = {name for name in old if name.startswith("characters.") and old[name].is_floating_point()}
+    assert all(torch.equal(old[name].half(), heard[name]) for name in weights)
+    assert any(not torch.equal(heard[name], spelt[name]) for name in weights)
+    assert all(torch.equal(heard[name], spelt[name]) for name in heard.keys() - weights - {"characters.words"})
+    for name in weights:
+        share = adaptation.share
+        assert torch.allclose(
+            mixed[name].float(), (1 - share) * old[name].float() + share * spelt[name].float(), atol=1e-3
+        )
+    found = ASRModel.from_pretrained(adaptation.model)
+    assert found.characters is not None
+    assert set(WORDS[:4]) <= set(found.characters.word_list.counts)
 
 
 def test_align_reads_again_what_it_saved_with_the_language_model(tmp_path: Path):

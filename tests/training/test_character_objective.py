@@ -27,7 +27,7 @@ from tiny_audio.recipes import build_recipe
 from tiny_audio.text.ctc_units import normalize_transcript
 from tiny_audio.training.build import build_objective
 from tiny_audio.training.character_objective import CharacterObjective
-from tiny_audio.training.config import OptimConfig, TrainConfig
+from tiny_audio.training.config import MaskConfig, OptimConfig, TrainConfig
 from tiny_audio.training.loop import train
 from tiny_audio.training.objective import StepOutput
 
@@ -142,6 +142,17 @@ def test_a_run_that_was_interrupted_ends_like_one_that_was_not(tmp_path: Path):
     continued = train(settings, tmp_path / "half")
     ours, theirs = (load_file(run.checkpoint / "model.safetensors") for run in (continued, whole))
     assert all(torch.equal(tensor, theirs[name]) for name, tensor in ours.items())
+
+
+def test_hidden_frames_cannot_be_learnt_from(tmp_path: Path):
+    start, manifest = save_adapted(tmp_path / "start"), recordings(tmp_path)
+    settings = replace(config(start, manifest, steps=1), seed=3)
+    weights = []
+    for name, spans in (("none", 0.0), ("again", 0.0), ("some", 5.0)):
+        run = train(replace(settings, mask=MaskConfig(spans_per_second=spans)), tmp_path / name)
+        weights.append(load_file(run.checkpoint / "model.safetensors")["characters.output.weight"])
+    assert torch.equal(weights[0], weights[1])
+    assert not torch.equal(weights[0], weights[2])
 
 
 def test_a_checkpoint_is_needed(tmp_path: Path):

@@ -517,7 +517,8 @@ class Recognizer:
         totals = {text: total_score(text, scores, decoding) for text, scores in one.estimated.items()}
         (text, total), *others = totals.items()
         written = decode_transcript(self.tokenizer, one.result.token_ids)
-        found = finalists(text, {other: gained - total for other, gained in others}, written)
+        words = heard.letters.words if heard.letters is not None else None
+        found = finalists(text, {other: gained - total for other, gained in others}, written, words)
         tree = TokenTree()
         kept: list[str] = []
         for other in found:

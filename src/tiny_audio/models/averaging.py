@@ -16,6 +16,8 @@ from tiny_audio.models.stored_tensors import read_stored_tensors
 def average_checkpoints(shares: Mapping[str | Path, float], folder: Path) -> None:
     """Write the checkpoint whose tensors are the sum of `share * tensor`; all else is that of the last one.
 
+    That includes tensors of whole numbers, such as a list of words, which may differ in size.
+
     Args:
         shares: folder or shipped model -> its weight; they add up to 1.
         folder: where it goes; it appears whole or not at all.
@@ -29,17 +31,15 @@ def average_checkpoints(shares: Mapping[str | Path, float], folder: Path) -> Non
     for name, share in shares.items():
         source = checkpoint_folder(name)
         state = read_stored_tensors(source / WEIGHTS_FILE)
+        parts = {key: share * tensor.float() for key, tensor in state.items() if tensor.is_floating_point()}
         if mean:
-            check_state(state, mean, source=f"'{source}'")
-        for key, tensor in state.items():
-            part = share * tensor.float() if tensor.is_floating_point() else tensor
-            mean[key] = mean[key] + part if key in mean and tensor.is_floating_point() else part
-    dtypes = {key: tensor.dtype for key, tensor in state.items()}
+            check_state(parts, mean, source=f"'{source}'")
+        mean = {key: mean[key] + part if key in mean else part for key, part in parts.items()}
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".averaging-") as temporary:
         whole = Path(temporary) / "checkpoint"
         shutil.copytree(source, whole, ignore=shutil.ignore_patterns(WEIGHTS_FILE))
-        rounded = {key: tensor.to(dtypes[key]).contiguous() for key, tensor in mean.items()}
+        rounded = {key: tensor.to(state[key].dtype).contiguous() for key, tensor in (state | mean).items()}
         save_file(rounded, whole / WEIGHTS_FILE, metadata={"format": "pt"})
         shutil.rmtree(folder, ignore_errors=True)
         whole.rename(folder)

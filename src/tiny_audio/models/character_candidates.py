@@ -57,7 +57,7 @@ class CharacterPosteriors:
     def __init__(self, log_probs_AV: Tensor, units: CTCUnits, words: WordList) -> None:
         self._log_probs_AV = log_probs_AV
         self._units = units
-        self._words = words
+        self.words = words
         self._names = units.names
         self._space = self._names.index("▁")
         self._readings: dict[tuple[str, ...], int] = {}
@@ -95,7 +95,7 @@ class CharacterPosteriors:
     def word_score(self, text: str) -> float:
         """Higher for frequent words, lower for those that are not in the list; a number has words of its own."""
         words = normalize_transcript(spoken_forms(text)[0]).split()
-        known = [self._words.log_probs.get(word) for word in words]
+        known = [self.words.log_probs.get(word) for word in words]
         return sum(_UNKNOWN_IN_TEXT if log_prob is None else _FREQUENCY_OF_TEXT * log_prob for log_prob in known)
 
     def variants(self, text: str, *, max_variants: int) -> list[str]:
@@ -138,7 +138,7 @@ class CharacterPosteriors:
         stretch_AV = self._log_probs_AV[start:end]
         if not len(stretch_AV):
             return
-        scorer = _WordScorer(self._names, self._words)
+        scorer = _WordScorer(self._names, self.words)
         hypotheses = prefix_beam_search(list(self._frames(stretch_AV)), num_beams=_NUM_BEAMS, scorer=scorer)
         found = dict.fromkeys(self._units.decode(one.token_ids) for one in hypotheses)
         texts = [said, *(text for text in found if text != said)][: 1 + _NUM_BEAMS // 3]

@@ -19,6 +19,7 @@ from tiny_audio.models.projectors.aligned import Projected
 from tiny_audio.models.second_look import put_together
 from tiny_audio.models.text_changes import single_changes
 from tiny_audio.models.token_tree import TokenTree
+from tiny_audio.models.word_boundaries import joined_words
 from tiny_audio.text.prompts import Tokenizer, decode_transcript, encode_transcript
 
 _ROWS_AT_ONCE = 64
@@ -135,12 +136,14 @@ def text_candidates(
     """The CTC's best text and others that differ from it in one place, with their CTC log-probability.
 
     The places are those in which the CTC's other hypotheses differ, and where there are letters those that they spell
-    otherwise; the likeliest by sound first. There are as many as a language model is to read at once, where a change
-    costs its tokens and a few more (`models.local_scores`).
+    otherwise or where two words may be one; the likeliest by sound first. There are as many as a language model is to
+    read at once, where a change costs its tokens and a few more (`models.local_scores`).
     """
     candidates = ctc_candidates(posteriors, tokenizer, num_beams=decoding.num_beams)
     text = next(iter(candidates))
-    variants = letters.variants(text, max_variants=_MAX_CHANGES) if letters is not None else []
+    variants = []
+    if letters is not None:
+        variants = [*letters.variants(text, max_variants=_MAX_CHANGES), *joined_words(text, letters.words)]
     others = single_changes(text, [*candidates, *variants])
     ctc = ctc_log_probs([text, *others], one, posteriors, table_VE, ctc_tokenizer)
     scores = heard_scores({text: candidates[text]} | ctc, letters)

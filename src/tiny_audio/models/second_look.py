@@ -7,20 +7,24 @@ beside that text stand those that have one of them less, one more, or one as the
 from collections.abc import Mapping
 
 from tiny_audio.models.text_changes import Change, changes_between, with_changes
+from tiny_audio.models.word_boundaries import joined_words
+from tiny_audio.text.word_list import WordList
 
 _NEARLY = -3.0
 """A change that costs no more than that is worth another look: what it is worth alone is an estimate."""
-_MAX_TEXTS, _MAX_BESIDE, _MAX_FEWER = 8, 6, 5
-"""Texts from changes, those with words as the language model writes them, and of the first those with fewer changes."""
+_MAX_TEXTS, _MAX_BESIDE, _MAX_FEWER, _MAX_JOINED = 8, 6, 5, 2
+"""Texts from changes, those with words as the language model writes them, of the first those with fewer changes, and
+those with two words as one."""
 
 
-def finalists(text: str, gains: Mapping[str, float], written: str) -> list[str]:
+def finalists(text: str, gains: Mapping[str, float], written: str, words: WordList | None = None) -> list[str]:
     """Texts that may be the best, the likeliest first; without `text` itself.
 
     Args:
         text: the best hypothesis so far.
         gains: texts that differ from it in one place, with how much higher than it they score.
         written: what the language model writes; empty if it was not asked.
+        words: that two words may be one of.
     """
     of_change = _of_changes(text, gains)
     ranked, taken = list(of_change), _taken(of_change)
@@ -29,6 +33,8 @@ def finalists(text: str, gains: Mapping[str, float], written: str) -> list[str]:
     for change in ranked:
         if len(found) < _MAX_TEXTS and change not in taken and of_change[change] > _NEARLY:
             found.append(with_changes(text, [*(other for other in taken if not change.overlaps(other)), change]))
+    if words is not None:
+        found += joined_words(together, words)[:_MAX_JOINED]
     if written:
         found += [with_changes(together, [change]) for change in changes_between(together, written)[:_MAX_BESIDE]]
     return [one for one in dict.fromkeys(found) if one and one != text]

@@ -46,6 +46,9 @@ class AdaptConfig:
     """Of the projector. Three times as fast it forgets more for the same gain (experiments/LOG.md, 2026-11-21)."""
     lora_learning_rate: float = 5e-4
     """Of the adapters in the encoder, and in the language model of a projector that is not aligned."""
+    letter_steps: int = 120
+    """Of the letters, where the model has them: they read what the encoder gives, which has changed."""
+    letter_learning_rate: float = 5e-4
     copies: int = 6
     """Versions of each recording, with other speeds, rooms, levels and noise."""
     held_out: float = 0.2
@@ -108,7 +111,8 @@ def adapt(
     Args:
         model: a shipped model or a checkpoint folder, with an aligned projector or another.
         utterances: with texts.
-        output_dir: gets `model/` (the checkpoint), `run/` (the training run) and features; goes on when interrupted.
+        output_dir: gets `model/` (the checkpoint), `run/` and, of a model with letters, `letters/` (the training runs)
+            and features; goes on when interrupted.
         validation: what to measure with; by default a share of the recordings, whose texts are not trained on.
         config: how.
         observers: who watches the training.
@@ -140,19 +144,21 @@ def adapt(
         max_steps=config.steps,
         max_batch_duration=config.step_duration,
     )
-    stage = replace(
+    stage = replace(stage, train=tuple(map(str, sources)), data=data, seed=config.seed)
+    hearing = replace(
         stage,
         init=model,
-        train=tuple(map(str, sources)),
         optim=optim,
-        data=data,
         # Where the CTC has letters, each step spells all the tokens that it compares.
         num_frequent_tokens=3_500,
         num_random_tokens=2_000,
-        seed=config.seed,
     )
-    run = train(stage, output_dir / "run", observers=observers)
-    return _as_far_as_allowed(model, run.checkpoint, output_dir / "model", held_out, general, config)
+    checkpoint = train(hearing, output_dir / "run", observers=observers).checkpoint
+    if isinstance(stage.model, ASRConfig) and stage.model.characters is not None:
+        optim = replace(optim, learning_rate=config.letter_learning_rate, max_steps=config.letter_steps)
+        letters = replace(stage, objective="characters", init=str(checkpoint), optim=optim)
+        checkpoint = train(letters, output_dir / "letters", observers=observers).checkpoint
+    return _as_far_as_allowed(model, checkpoint, output_dir / "model", held_out, general, config)
 
 
 def _divide(

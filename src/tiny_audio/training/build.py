@@ -42,7 +42,7 @@ def build_objective(config: TrainConfig, run_folder: Path) -> Objective:
     if config.objective == "describe":
         return build_describe_objective(config.init)
     if config.objective == "characters":
-        return build_character_objective(config.init, config.model.characters)
+        return build_character_objective(config.init, config.model.characters, config.mask)
     return _build_speech_llm_objective(config, config.model)
 
 

@@ -18,12 +18,13 @@ from tiny_audio.models.asr_model import ASRModel
 from tiny_audio.models.character_ctc import CharacterCTC, words_tensor
 from tiny_audio.models.checkpoint import load_without_llm, read_checkpoint, write_checkpoint
 from tiny_audio.models.ctc import collapse
-from tiny_audio.models.ctc_model import CTCOutput, ctc_nll
+from tiny_audio.models.ctc_model import ctc_nll
 from tiny_audio.models.lora import merge_lora
 from tiny_audio.text.ctc_units import BLANK_ID
 from tiny_audio.text.word_list import WordList
-from tiny_audio.training.config import TrainConfig
-from tiny_audio.training.objective import Objective, StepOutput
+from tiny_audio.training.config import MaskConfig, TrainConfig
+from tiny_audio.training.frame_mask import mask_frames
+from tiny_audio.training.objective import Objective, StepOutput, row_generators
 
 _PREFIX, _WORDS = "characters.", "words"
 
@@ -36,10 +37,16 @@ class CharacterObjective(Objective):
         model: of the checkpoint; its language model is not needed.
         state: all tensors of the checkpoint.
         config: sizes of the CTC over characters; one that the checkpoint has goes on with its own.
+        mask: stretches of the encoder's output that are hidden.
     """
 
     def __init__(
-        self, checkpoint: ASRConfig, model: ASRModel, state: Mapping[str, Tensor], config: CharactersConfig
+        self,
+        checkpoint: ASRConfig,
+        model: ASRModel,
+        state: Mapping[str, Tensor],
+        config: CharactersConfig,
+        mask: MaskConfig,
     ) -> None:
         super().__init__()
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -48,22 +55,25 @@ class CharacterObjective(Objective):
         self.characters = found or CharacterCTC(checkpoint.encoder_dim, config)
         self.characters.to(self.device).requires_grad_(True)
         self.frame_rate = checkpoint.encoder.frame_rate
+        self.mask = mask
         self._config = replace(checkpoint, characters=checkpoint.characters or config)
         self._rest = {name: tensor for name, tensor in state.items() if not name.startswith(_PREFIX)}
 
     def forward(self, batch: Batch, step: Step) -> StepOutput:
         """The batch's share of the step's loss a character."""
-        loss = ctc_nll(self._output(batch), batch.labels) / max(step.num_labels, 1)
+        features_BTD, lengths_B = self._encoded(batch)
+        features_BTD = mask_frames(features_BTD, lengths_B, self.mask, row_generators(batch, step), self.frame_rate)
+        loss = ctc_nll(self.characters(features_BTD, lengths_B), batch.labels) / max(step.num_labels, 1)
         return StepOutput(loss=loss, metrics={"loss": loss.item()})
 
-    def _output(self, batch: Batch) -> CTCOutput:
+    def _encoded(self, batch: Batch) -> tuple[Tensor, Tensor]:
         encoder, block = self._model["frozen"].encoder, self._config.encoder.stored_block
         features_BTD, lengths_B = batch.features_BTD.to(self.device), batch.lengths_B
         if block is not None:
             assert encoder is not None, "a checkpoint with adapters in its encoder is loaded with it"
             with torch.no_grad():
                 features_BTD, lengths_B = encoder.resume(features_BTD, lengths_B, block)
-        return self.characters(features_BTD, lengths_B)  # type: ignore[no-any-return]
+        return features_BTD, lengths_B
 
     @property
     def encoder(self) -> EncoderConfig:
@@ -95,7 +105,7 @@ class CharacterObjective(Objective):
     def transcribe(self, batch: Batch) -> list[Hypothesis]:
         """The likeliest characters of each row."""
         with torch.inference_mode():
-            output = self._output(batch)
+            output = self.characters(*self._encoded(batch))
         rows = zip(output.logits_BAV.argmax(dim=-1).tolist(), output.lengths_B.tolist(), strict=True)
         texts = [self.characters.units.decode(collapse(path[:length], BLANK_ID)) for path, length in rows]
         return [Hypothesis(text=text, draft="", no_speech=not text) for text in texts]
@@ -125,7 +135,9 @@ class CharacterObjective(Objective):
         write_checkpoint(folder, self._config, tensors, dtype=torch.float16)
 
 
-def build_character_objective(init: str | None, config: CharactersConfig | None) -> CharacterObjective:
+def build_character_objective(
+    init: str | None, config: CharactersConfig | None, mask: MaskConfig
+) -> CharacterObjective:
     """A CTC over characters for a checkpoint, or the one that it has, to be trained on.
 
     Raises:
@@ -140,4 +152,4 @@ def build_character_objective(init: str | None, config: CharactersConfig | None)
     model, _ = load_without_llm(init)
     if model.encoder is not None:
         merge_lora(model.encoder)
-    return CharacterObjective(checkpoint_config, model, state, config or CharactersConfig())
+    return CharacterObjective(checkpoint_config, model, state, config or CharactersConfig(), mask)
