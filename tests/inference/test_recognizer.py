@@ -100,17 +100,24 @@ def test_a_projector_without_ctc_is_transcribed_by_the_language_model_alone():
     assert all(len(one.words) == len(one.text.split()) for one in together)
 
 
-def test_weights_move_the_choice_between_the_two_judges():
-    scores = {"heard": CandidateScores(llm=-9.0, ctc=-1.0), "fluent text": CandidateScores(llm=-2.0, ctc=-20.0)}
+def test_weights_move_the_choice_between_the_judges():
+    scores = {
+        "heard": CandidateScores(llm=-9.0, ctc=-1.0, text=-12.0),
+        "fluent text": CandidateScores(llm=-2.0, ctc=-20.0, text=-15.0),
+    }
 
-    def chosen(ctc_weight: float, word_bonus: float) -> str:
-        return choose_text(scores, decoding=DecodingConfig(ctc_weight=ctc_weight, word_bonus=word_bonus))
+    def chosen(**weights: float) -> str:
+        none = dict.fromkeys(["text_weight", "llm_weight", "ctc_weight", "character_weight", "word_bonus"], 0.0)
+        return choose_text(scores, decoding=DecodingConfig(**none | weights))
 
-    assert chosen(0.0, 0.0) == "fluent text"
-    assert chosen(1.0, 0.0) == "heard"
-    assert chosen(1.0, 13.0) == "fluent text"
-    spelt = {text: replace(one, characters=-30.0 if text == "heard" else 0.0) for text, one in scores.items()}
-    assert choose_text(spelt, decoding=DecodingConfig(ctc_weight=1.0, word_bonus=0.0)) == "fluent text"
+    assert chosen(llm_weight=1.0) == "fluent text"
+    assert chosen(text_weight=1.0) == "heard"
+    assert chosen(llm_weight=1.0, text_weight=2.0) == "fluent text"
+    assert chosen(llm_weight=1.0, text_weight=3.0) == "heard"
+    assert chosen(llm_weight=1.0, ctc_weight=1.0) == "heard"
+    assert chosen(llm_weight=1.0, ctc_weight=1.0, word_bonus=13.0) == "fluent text"
+    scores["heard"] = replace(scores["heard"], characters=-30.0)
+    assert chosen(llm_weight=1.0, ctc_weight=1.0, character_weight=1.0) == "fluent text"
 
 
 def test_what_is_considered_has_the_scores_of_whole_texts_and_the_best_is_taken(
@@ -121,12 +128,14 @@ def test_what_is_considered_has_the_scores_of_whole_texts_and_the_best_is_taken(
     for seed, num_samples in enumerate((16_000, 24_321, 32_000, 40_000)):
         waveform = noise(num_samples, seed)
         considered = recognizer.consider(waveform)
-        texts = [text for text in considered.scores if text != considered.written]  # which may have no end
+        texts = list(considered.scores)
         num_scored += len(texts)
         (heard,) = recognizer._hear_waveforms([waveform])
         token_ids = [encode_transcript(model.tokenizer, text) for text in texts]
         expected = model.speech_llm.score(heard.embeds_AE, token_ids)
         assert [considered.scores[text].llm for text in texts] == pytest.approx(expected, abs=1e-3)
+        expected = model.speech_llm.score(heard.embeds_AE[:0], token_ids)
+        assert [considered.scores[text].text for text in texts] == pytest.approx(expected, abs=1e-3)
         (chosen,) = recognizer.transcribe_waveforms([waveform])
         best = choose_text(considered.scores, decoding=recognizer.config.decoding)
         assert chosen.draft == considered.draft
@@ -160,8 +169,8 @@ def test_a_hotword_is_heard_only_if_its_bonus_outweighs_the_sound(model: ASRMode
         recognizer.config = replace(model.config, decoding=replace(model.config.decoding, hotword_bonus=bonus))
         return recognizer.transcribe_waveforms(waveforms, hotwords=["2 2"])
 
-    assert [one.text for one in told(-100.0)] == [one.text for one in usual]
-    assert all("2 2" in one.text for one in told(100.0) if not one.flagged)
-    assert not all(one.flagged for one in told(100.0))
+    assert [one.text for one in told(-1000.0)] == [one.text for one in usual]
+    assert all("2 2" in one.text for one in told(1000.0) if not one.flagged)
+    assert not all(one.flagged for one in told(1000.0))
     with pytest.raises(ConfigError, match="mode accurate"):
         Recognizer(model, mode="fast").transcribe_waveforms(waveforms, hotwords=["2 2"])

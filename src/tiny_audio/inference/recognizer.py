@@ -24,6 +24,7 @@ from tiny_audio.inference.guards import (
     letters_no_speech_prob,
     no_speech_prob,
 )
+from tiny_audio.inference.llm_questions import LLMPrompt, ModuleAnswers, Question, RunnerAnswers
 from tiny_audio.inference.timestamps import word_times
 from tiny_audio.models import int8, token_cap
 from tiny_audio.models.asr_config import ASRConfig
@@ -45,23 +46,17 @@ from tiny_audio.models.joint_decoding import (
 )
 from tiny_audio.models.llama_by_layers import can_run_by_layers, runner_by_layers
 from tiny_audio.models.llama_runner import KVCache, LlamaRunner
-from tiny_audio.models.local_scores import LocalDrafts
 from tiny_audio.models.posteriors import FramePosteriors, embed_frames, frame_posteriors
 from tiny_audio.models.projectors.aligned import Projected
-from tiny_audio.models.second_look import finalists
+from tiny_audio.models.second_look import finalists, put_together
 from tiny_audio.models.speculative import Decoded, DraftedPrompt, decode
-from tiny_audio.models.speech_llm import SpeechLLM, Turn
-from tiny_audio.models.splice import splice_audio
+from tiny_audio.models.speech_llm import Turn
 from tiny_audio.models.token_tree import TokenTree
 from tiny_audio.models.words import Word
 from tiny_audio.text.descriptions import describe, pace_of
 from tiny_audio.text.prompts import (
-    PromptConfig,
-    Tokenizer,
     decode_transcript,
-    encode_prompt,
     encode_transcript,
-    end_token_id,
     task_text,
 )
 from tiny_audio.types import Waveform
@@ -138,19 +133,13 @@ class _Judged:
 
     heard: _Heard
     result: Decoded | None = None
-    """None where the language model was not asked."""
+    """What the language model wrote; None where it was not asked."""
+    num_passes: int = 0
+    """Of the language model."""
     scores: dict[str, CandidateScores] = field(default_factory=dict)
     """Of texts that were read whole."""
     estimated: Mapping[str, CandidateScores] = field(default_factory=dict)
     """Of the candidates, which were read as far as they differ from the first."""
-
-
-def _candidate_scores(
-    candidates: Mapping[str, float], letters: CharacterPosteriors | None, result: Decoded
-) -> dict[str, CandidateScores]:
-    """Of texts with their CTC log-probability, which were the drafts."""
-    scores = heard_scores(candidates, letters)
-    return {text: replace(scores[text], llm=llm) for text, llm in zip(candidates, result.draft_log_probs, strict=True)}
 
 
 def resolve_dtype(name: DType, device: torch.device) -> torch.dtype:
@@ -160,31 +149,6 @@ def resolve_dtype(name: DType, device: torch.device) -> torch.dtype:
     if device.type == "cpu":
         return torch.int8 if int8.is_supported() else torch.float32
     return torch.bfloat16 if device.type == "cuda" else torch.float32
-
-
-class _Prompt:
-    """The prompt of a task as embeddings, without the language model behind it."""
-
-    def __init__(
-        self,
-        prompt: PromptConfig,
-        tokenizer: Tokenizer,
-        table_VE: Tensor,
-        speech_llm: SpeechLLM | None,
-        *,
-        task: str = "transcribe",
-    ) -> None:
-        self.end_id = end_token_id(tokenizer, prompt)
-        self.end_ids = frozenset(speech_llm.end_ids if speech_llm is not None else {self.end_id})
-        self._before, self._after = encode_prompt(tokenizer, prompt, task_text(task))
-        self._table_VE = table_VE
-
-    def embed(self, audio_AE: Tensor) -> Tensor:
-        """`(L, E)` around one utterance."""
-        placeholder = len(self._table_VE)
-        ids_1L = torch.tensor([[*self._before, *[placeholder] * len(audio_AE), *self._after]], device=audio_AE.device)
-        tokens_1LE = self._table_VE[ids_1L.masked_fill(ids_1L == placeholder, 0)]
-        return splice_audio(tokens_1LE, [audio_AE], ids_1L, placeholder)[0]
 
 
 def _ctc_head(of_embeddings: Callable[[Tensor], Tensor], spelling_VS: Tensor) -> Callable[[Tensor], Tensor]:
@@ -247,12 +211,16 @@ class Recognizer:
             self.encoder = copy.deepcopy(self.encoder)
             int8.quantize_linears(self.encoder)
         self.runner = runner
+        self._answers: RunnerAnswers | ModuleAnswers | None = None
         self.speech_llm = model.speech_llm if mode == "accurate" or not model.is_aligned else None
         if self.speech_llm is not None and LlamaRunner.supports(self.speech_llm.llm.config.to_dict()):
             self.runner = LlamaRunner.from_llm(self.speech_llm.llm, dtype=product_dtype)
         if self.runner is not None:
-            self._prompt = _Prompt(self.config.prompt, self.tokenizer, self.table_VE, self.speech_llm)
+            self._prompt = LLMPrompt(self.config.prompt, self.tokenizer, self.table_VE, self.speech_llm)
+            self._answers = RunnerAnswers(self.runner, self._prompt, self.tokenizer)
             self.speech_llm = None
+        elif self.speech_llm is not None:
+            self._answers = ModuleAnswers(self.speech_llm, self.tokenizer)
         self._head = None
         # With a part of the vocabulary the product is small anyway, and the language model's head is another one.
         if product_dtype == torch.int8 and len(self.ctc_table_VE) == len(self.table_VE):
@@ -330,7 +298,7 @@ class Recognizer:
                 [Turn(audio_AE, task_text(task)) for audio_AE in embeds], max_tokens=_MAX_ANSWER_TOKENS
             )
         else:
-            prompt = _Prompt(self.config.prompt, self.tokenizer, self.table_VE, self.speech_llm, task=task)
+            prompt = LLMPrompt(self.config.prompt, self.tokenizer, self.table_VE, self.speech_llm, task=task)
             rows = [
                 DraftedPrompt(embeds_LE=prompt.embed(audio_AE), drafts=[], max_tokens=_MAX_ANSWER_TOKENS)
                 for audio_AE in embeds
@@ -470,21 +438,68 @@ class Recognizer:
         """What CTC and language model think of the texts that each row may be; nothing is decided yet."""
         judged = [_Judged(heard=one) for one in heard]
         asked = [one for one in judged if one.heard.embeds_AE is not None]
-        second: list[tuple[_Judged, dict[str, float]]] = []
-        for one, result in zip(asked, self._decode([one.heard for one in asked], changes=True), strict=True):
-            one.result = result
-            one.estimated = _candidate_scores(one.heard.candidates, one.heard.letters, result)
-            one.scores = self._whole_scores(one.heard, result, one.estimated)
-            # It has written; whoever asks again, asks about texts.
-            one.heard = replace(one.heard, cache=result.cache, max_tokens=1)
-            if candidates := self._finalists(one):
-                second.append((one, candidates))
-        decoded = self._decode([replace(one.heard, candidates=candidates) for one, candidates in second])
-        for (one, candidates), result in zip(second, decoded, strict=True):
-            one.scores |= _candidate_scores(candidates, one.heard.letters, result)
-            assert one.result is not None
-            one.result.num_passes += result.num_passes
+        self._try_changes([one for one in asked if one.heard.candidates])
+        self._write(asked)
+        self._read([(one, candidates) for one in asked if (candidates := self._finalists(one))])
         return judged
+
+    def _try_changes(self, judged: Sequence[_Judged]) -> None:
+        """Read the candidates as texts, as far as each differs from the first."""
+        questions = [Question(texts=list(one.heard.candidates), is_local=True) for one in judged]
+        for one, answer in zip(judged, self._ask(questions), strict=True):
+            heard = heard_scores(one.heard.candidates, one.heard.letters)
+            one.estimated = {
+                text: replace(scores, text=log_prob)
+                for (text, scores), log_prob in zip(heard.items(), answer.draft_log_probs, strict=True)
+            }
+            one.num_passes += answer.num_passes
+
+    def _write(self, judged: Sequence[_Judged]) -> None:
+        """What the language model would write with the sound; the best text known is its draft."""
+        questions = [
+            Question(
+                audio_AE=one.heard.embeds_AE,
+                texts=[put_together(*self._gains(one))] if one.estimated else (),
+                max_tokens=one.heard.max_tokens,
+            )
+            for one in judged
+        ]
+        for one, answer in zip(judged, self._ask(questions), strict=True):
+            one.result = answer
+            one.num_passes += answer.num_passes
+            one.heard = replace(one.heard, cache=answer.cache)
+            if not one.estimated:
+                written = decode_transcript(self.tokenizer, answer.token_ids)
+                one.scores = {written: CandidateScores(llm=answer.log_prob, ctc=0.0)}
+
+    def _read(self, judged: Sequence[tuple[_Judged, Mapping[str, float]]]) -> None:
+        """Score whole texts, given with their CTC log-probability: as texts, and with the sound."""
+        questions = [Question(texts=list(candidates)) for _, candidates in judged]
+        questions += [
+            Question(audio_AE=one.heard.embeds_AE, texts=list(candidates), cache=one.heard.cache)
+            for one, candidates in judged
+        ]
+        answers = self._ask(questions)
+        halves = answers[: len(judged)], answers[len(judged) :]
+        for (one, candidates), alone, with_sound in zip(judged, *halves, strict=True):
+            heard = heard_scores(candidates, one.heard.letters)
+            log_probs = zip(candidates, alone.draft_log_probs, with_sound.draft_log_probs, strict=True)
+            for text, of_text, of_llm in log_probs:
+                one.scores[text] = replace(heard[text], text=of_text, llm=of_llm)
+            one.num_passes += with_sound.num_passes
+
+    def _ask(self, questions: Sequence[Question]) -> list[Decoded]:
+        if not questions:
+            return []
+        assert self._answers is not None, "this mode has no language model"
+        return self._answers.ask(questions)
+
+    def _gains(self, one: _Judged) -> tuple[str, dict[str, float]]:
+        """The CTC's best text, and how much higher than it each change of it scores."""
+        decoding = self.config.decoding
+        totals = {text: total_score(text, scores, decoding) for text, scores in one.estimated.items()}
+        (text, total), *others = totals.items()
+        return text, {other: gained - total for other, gained in others}
 
     @torch.inference_mode()
     def consider(self, waveform: Waveform) -> Considered:
@@ -493,41 +508,24 @@ class Recognizer:
         written = decode_transcript(self.tokenizer, one.result.token_ids) if one.result is not None else ""
         return Considered(draft=one.heard.draft, written=written, scores=one.scores, estimated=one.estimated)
 
-    def _whole_scores(
-        self, one: _Heard, result: Decoded, estimated: Mapping[str, CandidateScores]
-    ) -> dict[str, CandidateScores]:
-        """Of the CTC's best text, and of what the language model wrote where the audio is long enough for it."""
-        written = decode_transcript(self.tokenizer, result.token_ids)
-        if one.projected is None or one.posteriors is None:
-            return {written: CandidateScores(llm=result.log_prob, ctc=0.0)}
-        scores = dict(list(estimated.items())[:1])
-        if written and written not in scores:
-            found = ctc_log_probs([written], one.projected, one.posteriors, self.ctc_table_VE, self.ctc_tokenizer)
-            for text, heard in heard_scores(found, one.letters).items():
-                scores[text] = replace(heard, llm=result.log_prob)
-        return scores
-
     def _finalists(self, one: _Judged) -> dict[str, float]:
-        """Texts with several changes at once that are worth being read whole, with their CTC log-probability."""
+        """Texts that are worth being read whole, with their CTC log-probability."""
         heard = one.heard
-        if heard.projected is None or heard.posteriors is None:
+        if heard.projected is None or heard.posteriors is None or not one.estimated:
             return {}
         assert one.result is not None
-        decoding = self.config.decoding
-        totals = {text: total_score(text, scores, decoding) for text, scores in one.estimated.items()}
-        (text, total), *others = totals.items()
+        text, gains = self._gains(one)
         written = decode_transcript(self.tokenizer, one.result.token_ids)
         words = heard.letters.words if heard.letters is not None else None
-        found = finalists(text, {other: gained - total for other, gained in others}, written, words)
         tree = TokenTree()
         kept: list[str] = []
-        for other in found:
+        for other in [text, *finalists(text, gains, written, words)]:
             tree.add(encode_transcript(self.tokenizer, other))
             if kept and len(tree) > MAX_TREE_TOKENS:
                 break
             kept.append(other)
-        new = [other for other in kept if other not in one.scores]
-        return ctc_log_probs(new, heard.projected, heard.posteriors, self.ctc_table_VE, self.ctc_tokenizer)
+        known = {text: heard.candidates[text]}
+        return known | ctc_log_probs(kept[1:], heard.projected, heard.posteriors, self.ctc_table_VE, self.ctc_tokenizer)
 
     def _try_hotwords(self, asked: Sequence[_Judged], hotwords: Sequence[str]) -> None:
         """Score what each text would be with a hotword in it; the same again where one has been taken up."""
@@ -538,9 +536,7 @@ class Recognizer:
                 for one, text in waiting
                 if (candidates := self._hotword_candidates(one, text, hotwords))
             ]
-            decoded = self._decode([replace(one.heard, candidates=row) for one, _, row in found])
-            for (one, _, candidates), result in zip(found, decoded, strict=True):
-                one.scores |= _candidate_scores(candidates, one.heard.letters, result)
+            self._read([(one, candidates) for one, _, candidates in found])
             texts = [self._choose(one, hotwords) for one, _, _ in found]
             waiting = [(one, text) for (one, before, _), text in zip(found, texts, strict=True) if text != before]
 
@@ -558,48 +554,6 @@ class Recognizer:
         decoding = self.config.decoding
         bonuses = {text: decoding.hotword_bonus * count_hotwords(text, hotwords) for text in one.scores}
         return choose_text(one.scores, decoding=decoding, bonuses=bonuses)
-
-    def _decode(self, heard: Sequence[_Heard], *, changes: bool = False) -> list[Decoded]:
-        """What the language model says of the candidates, and what it would write itself.
-
-        Args:
-            heard: the utterances.
-            changes: candidates differ from the first in one place, and are read no further than a little behind it.
-        """
-        drafts = [[encode_transcript(self.tokenizer, text) for text in one.candidates] for one in heard]
-        if self.runner is not None:
-            local = [LocalDrafts(own[0], own[1:]) if changes and own else None for own in drafts]
-            prompts = [
-                DraftedPrompt(
-                    embeds_LE=self._prompt.embed(one.embeds_AE),
-                    drafts=near.drafts if near else own,
-                    beginnings=near.beginnings if near else (),
-                    max_tokens=one.max_tokens,
-                    cache=one.cache,
-                )
-                for one, own, near in zip(heard, drafts, local, strict=True)
-                if one.embeds_AE is not None
-            ]
-            results = decode(self.runner, prompts, end_id=self._prompt.end_id, end_ids=self._prompt.end_ids)
-            for result, near in zip(results, local, strict=True):
-                if near:
-                    result.draft_log_probs = near.log_probs(result)
-            return results
-        decoded = []
-        for one, own in zip(heard, drafts, strict=True):
-            assert self.speech_llm is not None
-            assert one.embeds_AE is not None
-            written = self.speech_llm.greedy_search(one.embeds_AE, max_tokens=one.max_tokens)
-            *draft_log_probs, log_prob = self.speech_llm.score(one.embeds_AE, [*own, written])
-            decoded.append(
-                Decoded(
-                    draft_log_probs=draft_log_probs,
-                    token_ids=written,
-                    log_prob=log_prob,
-                    num_passes=len(written) + 2,
-                )
-            )
-        return decoded
 
     def _decide(self, judged: _Judged, waveform: Waveform | None, hotwords: Sequence[str]) -> Hypothesis:
         """The chosen text, unless it cannot be."""
@@ -635,7 +589,7 @@ class Recognizer:
             words=tuple(self._words(one, text, waveform)) if self.with_words and waveform is not None else (),
             num_accepted=result.num_accepted if result else 0,
             num_written=len(result.token_ids) if result else 0,
-            num_passes=result.num_passes if result else 0,
+            num_passes=judged.num_passes,
         )
 
     def _words(self, one: _Heard, text: str, waveform: Waveform) -> list[Word]:

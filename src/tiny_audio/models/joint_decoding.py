@@ -23,9 +23,9 @@ from tiny_audio.models.word_boundaries import joined_words
 from tiny_audio.text.prompts import Tokenizer, decode_transcript, encode_transcript
 
 _ROWS_AT_ONCE = 64
-MAX_TREE_TOKENS = 200
+MAX_TREE_TOKENS = 400
 """Of all that the language model reads at once behind a prompt, shared beginnings once."""
-_MAX_CHANGES = 24
+_MAX_CHANGES = 48
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,9 +33,12 @@ class CandidateScores:
     """Natural-log probabilities of one candidate text."""
 
     llm: float
+    """Of the language model that reads the sound."""
     ctc: float
     characters: float = 0.0
     """0 where there is no CTC over characters."""
+    text: float = 0.0
+    """Of the language model without the sound."""
 
 
 def choose_text(
@@ -54,7 +57,8 @@ def choose_text(
 
 def total_score(text: str, scores: CandidateScores, decoding: DecodingConfig) -> float:
     """A candidate's score by the weights of `decoding`."""
-    return scores.llm + heard_score(text, scores, decoding)
+    read = decoding.text_weight * scores.text + decoding.llm_weight * scores.llm
+    return read + heard_score(text, scores, decoding)
 
 
 def heard_score(text: str, scores: CandidateScores, decoding: DecodingConfig) -> float:

@@ -37,6 +37,21 @@ class KVCache:
             grow = (0, 0, 0, max(missing, self.keys.shape[2] // 2))
             self.keys, self.values = F.pad(self.keys, grow), F.pad(self.values, grow)
 
+    def copy(self) -> "KVCache":
+        """The same rows, for whoever goes on from them in another way."""
+        num_layers, num_kv_heads, _, head_dim = self.keys.shape
+        other = KVCache(
+            num_layers=num_layers,
+            num_kv_heads=num_kv_heads,
+            head_dim=head_dim,
+            capacity=self.length,
+            device=self.keys.device,
+        )
+        other.keys.copy_(self.keys[:, :, : self.length])
+        other.values.copy_(self.values[:, :, : self.length])
+        other.length = self.length
+        return other
+
     def keep(self, num_first: int, rows: Sequence[int]) -> None:
         """Keep the first rows and, behind them, the given ones; forget the rest."""
         index = torch.tensor(rows, dtype=torch.long, device=self.keys.device)
