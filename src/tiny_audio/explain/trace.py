@@ -104,8 +104,6 @@ class Candidate:
     text: str
     scores: CandidateScores
     total: float
-    is_own: bool
-    """The language model wrote it, unasked."""
 
 
 @dataclass(frozen=True, kw_only=True)

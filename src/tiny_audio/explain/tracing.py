@@ -154,7 +154,6 @@ def _candidates(recognizer: Recognizer, waveform: Waveform, chosen: str) -> tupl
             text=text,
             scores=scores,
             total=total_score(text, scores, decoding),
-            is_own=text == considered.written,
         )
         for text, scores in considered.scores.items()
     ]

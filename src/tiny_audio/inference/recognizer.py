@@ -35,10 +35,10 @@ from tiny_audio.models.ctc_alignment import align_words
 from tiny_audio.models.describer import Describer
 from tiny_audio.models.hotwords import count_hotwords, hotword_candidates
 from tiny_audio.models.joint_decoding import (
-    MAX_TREE_TOKENS,
     CandidateScores,
     choose_text,
     ctc_log_probs,
+    heard_score,
     heard_scores,
     text_by_sound,
     text_candidates,
@@ -48,10 +48,9 @@ from tiny_audio.models.llama_by_layers import can_run_by_layers, runner_by_layer
 from tiny_audio.models.llama_runner import KVCache, LlamaRunner
 from tiny_audio.models.posteriors import FramePosteriors, embed_frames, frame_posteriors
 from tiny_audio.models.projectors.aligned import Projected
-from tiny_audio.models.second_look import finalists, put_together
+from tiny_audio.models.second_look import as_guessed, finalists, put_together
 from tiny_audio.models.speculative import Decoded, DraftedPrompt, decode
 from tiny_audio.models.speech_llm import Turn
-from tiny_audio.models.token_tree import TokenTree
 from tiny_audio.models.words import Word
 from tiny_audio.text.descriptions import describe, pace_of
 from tiny_audio.text.prompts import (
@@ -66,6 +65,8 @@ DType = Literal["auto", "float32", "bfloat16", "float16", "int8"]
 DTYPES: tuple[DType, ...] = get_args(DType)
 _MAX_HOTWORDS = 3
 """That one utterance may take up beyond those it was heard with."""
+_MAX_GUESSED = 8
+"""Texts with a token as the language model expects it."""
 _MAX_ANSWER_TOKENS = 64
 """Of an answer that is not a transcript."""
 
@@ -85,10 +86,6 @@ class Hypothesis:
     flagged: bool = False
     """A person should look at it: the language model's text could not be what was said."""
     words: tuple[Word, ...] = ()
-    num_accepted: int = 0
-    """Tokens of the language model's own text that a draft had right."""
-    num_written: int = 0
-    """Tokens of the language model's own text."""
     num_passes: int = 0
     """Forward passes of the language model."""
 
@@ -99,8 +96,6 @@ class Considered:
 
     draft: str
     """The CTC's own answer."""
-    written: str
-    """The language model's own; empty where it was not asked."""
     scores: Mapping[str, CandidateScores]
     """Of all texts that were read whole; none where no language model was asked."""
     estimated: Mapping[str, CandidateScores]
@@ -132,8 +127,8 @@ class _Judged:
     """One utterance, and what CTC and language model think of the texts that it may be."""
 
     heard: _Heard
-    result: Decoded | None = None
-    """What the language model wrote; None where it was not asked."""
+    listened: Decoded | None = None
+    """What the language model made of the best text with the sound; None where it was not asked."""
     num_passes: int = 0
     """Of the language model."""
     scores: dict[str, CandidateScores] = field(default_factory=dict)
@@ -430,7 +425,7 @@ class Recognizer:
         """Ask the language model about all rows that have something to say, and decide."""
         judged = self._judge(heard)
         if hotwords:
-            self._try_hotwords([one for one in judged if one.result is not None], hotwords)
+            self._try_hotwords([one for one in judged if one.listened is not None], hotwords)
         rows: Sequence[Waveform | None] = waveforms or [None] * len(heard)
         return [self._decide(one, waveform, hotwords) for one, waveform in zip(judged, rows, strict=True)]
 
@@ -439,7 +434,7 @@ class Recognizer:
         judged = [_Judged(heard=one) for one in heard]
         asked = [one for one in judged if one.heard.embeds_AE is not None]
         self._try_changes([one for one in asked if one.heard.candidates])
-        self._write(asked)
+        self._listen(asked)
         self._read([(one, candidates) for one in asked if (candidates := self._finalists(one))])
         return judged
 
@@ -454,18 +449,18 @@ class Recognizer:
             }
             one.num_passes += answer.num_passes
 
-    def _write(self, judged: Sequence[_Judged]) -> None:
-        """What the language model would write with the sound; the best text known is its draft."""
+    def _listen(self, judged: Sequence[_Judged]) -> None:
+        """Read the best text that is known with the sound; where there is none, write one."""
         questions = [
             Question(
                 audio_AE=one.heard.embeds_AE,
                 texts=[put_together(*self._gains(one))] if one.estimated else (),
-                max_tokens=one.heard.max_tokens,
+                max_tokens=0 if one.estimated else one.heard.max_tokens,
             )
             for one in judged
         ]
         for one, answer in zip(judged, self._ask(questions), strict=True):
-            one.result = answer
+            one.listened = answer
             one.num_passes += answer.num_passes
             one.heard = replace(one.heard, cache=answer.cache)
             if not one.estimated:
@@ -473,10 +468,13 @@ class Recognizer:
                 one.scores = {written: CandidateScores(llm=answer.log_prob, ctc=0.0)}
 
     def _read(self, judged: Sequence[tuple[_Judged, Mapping[str, float]]]) -> None:
-        """Score whole texts, given with their CTC log-probability: as texts, and with the sound."""
-        questions = [Question(texts=list(candidates)) for _, candidates in judged]
+        """Score texts, given with their CTC log-probability, as texts and with the sound.
+
+        Each is read as far as it differs from the first.
+        """
+        questions = [Question(texts=list(candidates), is_local=True) for _, candidates in judged]
         questions += [
-            Question(audio_AE=one.heard.embeds_AE, texts=list(candidates), cache=one.heard.cache)
+            Question(audio_AE=one.heard.embeds_AE, texts=list(candidates), is_local=True, cache=one.heard.cache)
             for one, candidates in judged
         ]
         answers = self._ask(questions)
@@ -505,27 +503,33 @@ class Recognizer:
     def consider(self, waveform: Waveform) -> Considered:
         """The texts that a 16 kHz waveform of 0.1 to 30 s may be, with what each part of the model thinks of them."""
         (one,) = self._judge(self._hear_waveforms([waveform]))
-        written = decode_transcript(self.tokenizer, one.result.token_ids) if one.result is not None else ""
-        return Considered(draft=one.heard.draft, written=written, scores=one.scores, estimated=one.estimated)
+        return Considered(draft=one.heard.draft, scores=one.scores, estimated=one.estimated)
 
     def _finalists(self, one: _Judged) -> dict[str, float]:
-        """Texts that are worth being read whole, with their CTC log-probability."""
+        """Texts that may be the best, with their CTC log-probability: one, then such as differ from it in one place."""
         heard = one.heard
         if heard.projected is None or heard.posteriors is None or not one.estimated:
             return {}
-        assert one.result is not None
+        assert one.listened is not None
         text, gains = self._gains(one)
-        written = decode_transcript(self.tokenizer, one.result.token_ids)
         words = heard.letters.words if heard.letters is not None else None
-        tree = TokenTree()
-        kept: list[str] = []
-        for other in [text, *finalists(text, gains, written, words)]:
-            tree.add(encode_transcript(self.tokenizer, other))
-            if kept and len(tree) > MAX_TREE_TOKENS:
-                break
-            kept.append(other)
-        known = {text: heard.candidates[text]}
-        return known | ctc_log_probs(kept[1:], heard.projected, heard.posteriors, self.ctc_table_VE, self.ctc_tokenizer)
+        best, *others = finalists(text, gains, words)
+        expected = as_guessed(encode_transcript(self.tokenizer, best), one.listened.guesses)
+        guessed = dict.fromkeys(decode_transcript(self.tokenizer, token_ids) for token_ids in expected)
+        known = {text: heard.candidates[text]} | self._ctc_log_probs(heard, [best, *others])
+        new = self._ctc_log_probs(heard, [other for other in guessed if other and other not in known])
+        # Letters of a long text take their time: tokens choose which texts are worth it.
+        near = dict(sorted(new.items(), key=lambda item: -item[1])[: 2 * _MAX_GUESSED])
+        scores = heard_scores(near, heard.letters)
+        likely = sorted(near, key=lambda other: -heard_score(other, scores[other], self.config.decoding))
+        known |= {other: near[other] for other in likely[:_MAX_GUESSED]}
+        # A text that no longer fits into the CTC's frames is none.
+        return ({best: known[best]} if best in known else {}) | known
+
+    def _ctc_log_probs(self, heard: _Heard, texts: Sequence[str]) -> dict[str, float]:
+        assert heard.projected is not None
+        assert heard.posteriors is not None
+        return ctc_log_probs(texts, heard.projected, heard.posteriors, self.ctc_table_VE, self.ctc_tokenizer)
 
     def _try_hotwords(self, asked: Sequence[_Judged], hotwords: Sequence[str]) -> None:
         """Score what each text would be with a hotword in it; the same again where one has been taken up."""
@@ -557,7 +561,7 @@ class Recognizer:
 
     def _decide(self, judged: _Judged, waveform: Waveform | None, hotwords: Sequence[str]) -> Hypothesis:
         """The chosen text, unless it cannot be."""
-        one, result, scores = judged.heard, judged.result, judged.scores
+        one, scores = judged.heard, judged.scores
         if scores:
             text = self._choose(judged, hotwords)
         elif one.letters is not None:
@@ -587,8 +591,6 @@ class Recognizer:
             avg_logprob=mean_log_prob,
             flagged=checked.flagged,
             words=tuple(self._words(one, text, waveform)) if self.with_words and waveform is not None else (),
-            num_accepted=result.num_accepted if result else 0,
-            num_written=len(result.token_ids) if result else 0,
             num_passes=judged.num_passes,
         )
 

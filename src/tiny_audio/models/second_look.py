@@ -1,10 +1,10 @@
-"""Texts to be read whole once it is known what each single change of the best hypothesis is worth.
+"""Texts to be read once it is known what each single change of the best hypothesis is worth.
 
 What was heard wrong in two places is in no hypothesis that differs in one. So the changes that pay are put together;
-beside that text stand those that have one of them less, one more, or one as the language model would write it.
+beside that text stand those that have one of them less, one more, or a token as the language model expects it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from tiny_audio.models.text_changes import Change, changes_between, with_changes
 from tiny_audio.models.word_boundaries import joined_words
@@ -12,32 +12,47 @@ from tiny_audio.text.word_list import WordList
 
 _NEARLY = -3.0
 """A change that costs no more than that is worth another look: what it is worth alone is an estimate."""
-_MAX_TEXTS, _MAX_BESIDE, _MAX_FEWER, _MAX_JOINED = 8, 6, 5, 2
-"""Texts from changes, those with words as the language model writes them, of the first those with fewer changes, and
-those with two words as one."""
+_MAX_TEXTS, _MAX_JOINED = 8, 2
+"""Texts from changes, and those with two words as one."""
 
 
-def finalists(text: str, gains: Mapping[str, float], written: str, words: WordList | None = None) -> list[str]:
-    """Texts that may be the best, the likeliest first; without `text` itself.
+def finalists(text: str, gains: Mapping[str, float], words: WordList | None = None) -> list[str]:
+    """Texts that may be the best: first the one with all changes that pay, then such as differ from it in one place.
 
     Args:
         text: the best hypothesis so far.
         gains: texts that differ from it in one place, with how much higher than it they score.
-        written: what the language model writes; empty if it was not asked.
         words: that two words may be one of.
     """
     of_change = _of_changes(text, gains)
     ranked, taken = list(of_change), _taken(of_change)
     together = with_changes(text, taken)
-    found = [with_changes(text, taken[:size]) for size in range(len(taken), 0, -1)][:_MAX_FEWER]
+    found = [together]
+    found += [with_changes(text, [other for other in taken if other != change]) for change in reversed(taken)]
     for change in ranked:
         if len(found) < _MAX_TEXTS and change not in taken and of_change[change] > _NEARLY:
             found.append(with_changes(text, [*(other for other in taken if not change.overlaps(other)), change]))
     if words is not None:
         found += joined_words(together, words)[:_MAX_JOINED]
-    if written:
-        found += [with_changes(together, [change]) for change in changes_between(together, written)[:_MAX_BESIDE]]
-    return [one for one in dict.fromkeys(found) if one and one != text]
+    return [one for one in dict.fromkeys(found[: _MAX_TEXTS + _MAX_JOINED]) if one]
+
+
+def as_guessed(token_ids: Sequence[int], guesses: Sequence[int]) -> list[list[int]]:
+    """A text with one token as it was guessed: in the place of its own, before it, or without those it leaves out.
+
+    Args:
+        token_ids: of the text.
+        guesses: what is likeliest in each place, all before it given, and behind the last.
+    """
+    found = []
+    for place, (own, guess) in enumerate(zip(token_ids, guesses, strict=False)):
+        if guess == own:
+            continue
+        before, rest = token_ids[:place], token_ids[place:]
+        found += [[*before, guess, *rest[1:]], [*before, guess, *rest]]
+        if guess in rest[1:3]:
+            found.append([*before, *rest[rest.index(guess) :]])
+    return found
 
 
 def put_together(text: str, gains: Mapping[str, float]) -> str:

@@ -48,6 +48,8 @@ class Decoded:
     """Natural-log probability of each draft, end of turn included."""
     beginning_log_probs: list[float] = field(default_factory=list)
     """Of each beginning."""
+    guesses: list[int] = field(default_factory=list)
+    """What it finds likeliest in each place of the first draft, and behind it."""
     token_ids: list[int] = field(default_factory=list)
     """Its greedy text."""
     log_prob: float = 0.0
@@ -212,6 +214,8 @@ def _advance(
             return sum(predictions[node + 1].others[token] for node, token in zip(nodes, token_ids, strict=True))
 
         result.draft_log_probs = [log_prob([*draft, end_id]) for draft in state.prompt.drafts]
+        if state.prompt.drafts:
+            result.guesses = [predictions[node + 1].token for node in [ROOT, *tree.path(state.prompt.drafts[0])]]
         result.beginning_log_probs = [log_prob(row) if row else 0.0 for row in state.prompt.beginnings]
     first_tree_row = state.cache.length - len(tree)
     node, path = ROOT, []

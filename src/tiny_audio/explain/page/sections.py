@@ -71,9 +71,9 @@ def _candidates(trace: Trace) -> str:
         return f"<td>{number(candidate.scores.characters, 2)}</td>" if has_letters else ""
 
     rows = "".join(
-        f"<tr{' class=best' if candidate.text == trace.text else ''}><th scope=row>{escape(candidate.text)}"
-        f"{'<small>the language model’s own</small>' if candidate.is_own else ''}</th>"
-        f"<td>{number(candidate.scores.llm, 2)}</td><td>{number(candidate.scores.ctc, 2)}</td>"
+        f"<tr{' class=best' if candidate.text == trace.text else ''}><th scope=row>{escape(candidate.text)}</th>"
+        f"<td>{number(candidate.scores.text, 2)}</td><td>{number(candidate.scores.llm, 2)}</td>"
+        f"<td>{number(candidate.scores.ctc, 2)}</td>"
         f"{letters(candidate)}"
         f"<td>{len(candidate.text.split())}</td><td>{number(candidate.total, 2)}</td></tr>"
         for candidate in trace.candidates
@@ -83,9 +83,10 @@ def _candidates(trace: Trace) -> str:
         warning = " None of them is the text: a guard found that no speech, or none of this, can have been said."
     return (
         '<p class="note">Texts that the CTC or the language model proposes, with the natural logarithm of the'
-        f" probability that each of them gives. The highest sum, with a bonus for each word, wins.{warning}</p>"
+        " probability that each of them gives: the language model as a reader of texts, and with the sound before it."
+        f" The highest weighted sum, with a bonus for each word, wins.{warning}</p>"
         '<div class="scroll" tabindex="0" role="region" aria-label="Candidates"><table class="prose"><thead><tr>'
-        "<th>Text</th><th>log p, language model</th><th>log p, CTC</th>"
+        "<th>Text</th><th>log p, language model</th><th>log p, with the sound</th><th>log p, CTC</th>"
         f"{'<th>log p, letters</th>' if has_letters else ''}<th>Words</th><th>Sum</th></tr></thead>"
         f"<tbody>{rows}</tbody></table></div>"
     )
