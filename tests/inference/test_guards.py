@@ -78,6 +78,12 @@ def test_an_invented_sentence_gives_way_to_the_draft_and_a_correction_does_not()
     assert check_text("Thank you for watching this video", draft) == CheckedText(text=draft, reason="disagreement")
     assert check_text("Press one to hear your messages.", draft).flagged is False
     assert check_text("Goodbye!", "good by") == CheckedText(text="Goodbye!")  # too short to tell
+    # Letters vouch for what the tokens did not hear.
+    assert check_text("Urgent status removed", "Urban removed") == CheckedText(
+        text="Urban removed", reason="disagreement"
+    )
+    assert check_text("Urgent status removed", "Urban removed", spelt="urgent statis removed").flagged is False
+    assert check_text("Thank you for watching this video", draft, spelt="press wun for").flagged is True
 
 
 def frames(*tokens: float, blanks: int) -> tuple[np.ndarray, np.ndarray]:

@@ -170,6 +170,26 @@ def test_a_beginning_is_scored_without_an_end(llm: LlamaForCausalLM):
     assert result.draft_log_probs[0] == pytest.approx(reference_score(llm, prompt.embeds_LE, [1, 2]), abs=1e-3)
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_who_only_reads_gives_the_same_scores_and_says_what_it_expected(llm: LlamaForCausalLM, dtype: torch.dtype):
+    runner = LlamaRunner.from_llm(llm, dtype=dtype)
+    tolerance = {torch.float32: 1e-4}.get(dtype, 0.5)  # a last bit is a step of 8 bits
+    for seed in range(8):
+        rng = random.Random(seed)
+        draft = a_text(rng, rng.randrange(1, 9))
+        prompt = DraftedPrompt(embeds_LE=prompt_of(rng.randrange(1, 20), seed), drafts=[draft], max_tokens=20)
+        (wrote,) = decode(runner, [prompt], end_id=END)
+        (read,) = decode(runner, [replace(prompt, max_tokens=0)], end_id=END)
+        assert read.draft_log_probs == pytest.approx(wrote.draft_log_probs, abs=tolerance)
+        assert (read.token_ids, read.num_passes) == ([], 1)
+        assert len(read.guesses) == len(draft) + 1
+        # What it would write begins with its guesses as far as these are the draft, and with the first that is not.
+        same = next((place for place, token in enumerate(draft) if read.guesses[place] != token), len(draft))
+        assert [*wrote.token_ids, END][: same + 1] == read.guesses[: same + 1]
+        (again,) = decode(runner, [replace(prompt, max_tokens=0, cache=read.cache)], end_id=END)
+        assert again.draft_log_probs == pytest.approx(read.draft_log_probs, abs=tolerance)
+
+
 def a_text(rng: random.Random, size: int) -> list[int]:
     return [rng.choice([token for token in range(VOCABULARY) if token != END]) for _ in range(size)]
 

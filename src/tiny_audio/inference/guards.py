@@ -153,12 +153,13 @@ class CheckedText:
         return self.reason is not None
 
 
-def check_text(text: str, draft: str | None) -> CheckedText:
-    """Take the language model's text, or the CTC draft with a flag where the text cannot be what was said.
+def check_text(text: str, draft: str | None, *, spelt: str = "") -> CheckedText:
+    """Take the text that was decided on, or the CTC draft with a flag where the text cannot be what was said.
 
     Args:
-        text: what the language model wrote.
+        text: what was decided on.
         draft: what the CTC heard; None where there is no CTC: then a loop stays as it is, with the flag.
+        spelt: the likeliest letters, of a CTC over characters; a text that agrees with them was said, too.
     """
     if find_loop(text, heard=draft or ""):
         return CheckedText(text=text if draft is None else draft, reason="loop")
@@ -166,7 +167,8 @@ def check_text(text: str, draft: str | None) -> CheckedText:
         return CheckedText(text=text)
     num_words = max(len(_words(text)), len(_words(draft)))
     # Of one or two words all may be spelled otherwise; from three on, most of them are the same.
-    if num_words >= _MIN_DISPUTED_WORDS and disagreement(text, draft) > _MAX_DISAGREEMENT:
+    disputed = min(disagreement(text, heard) for heard in (draft, spelt) if heard or not spelt)
+    if num_words >= _MIN_DISPUTED_WORDS and disputed > _MAX_DISAGREEMENT:
         return CheckedText(text=draft, reason="disagreement")
     return CheckedText(text=text)
 

@@ -81,7 +81,7 @@ class RunnerAnswers:
         self._runner, self._prompt, self._tokenizer = runner, prompt, tokenizer
         self._silent_LE = prompt.embed(runner.table_VE[:0])
         # The prompt of a reader is always the same: it is read once.
-        (read,) = self._decode([DraftedPrompt(embeds_LE=self._silent_LE, max_tokens=1)])
+        (read,) = self._decode([DraftedPrompt(embeds_LE=self._silent_LE, max_tokens=0)])
         self._silent_cache = read.cache
 
     def ask(self, questions: Sequence[Question]) -> list[Decoded]:
@@ -97,17 +97,15 @@ class RunnerAnswers:
                     embeds_LE=self._silent_LE if one.audio_AE is None else self._prompt.embed(one.audio_AE),
                     drafts=local.drafts if local else own,
                     beginnings=local.beginnings if local else (),
-                    max_tokens=max(one.max_tokens, 1),
+                    max_tokens=one.max_tokens,
                     cache=self._cache_of(one),
                 )
                 for one, own, local in zip(questions, token_ids, near, strict=True)
             ]
         )
-        for one, local, answer in zip(questions, near, found, strict=True):
+        for local, answer in zip(near, found, strict=True):
             if local:
                 answer.draft_log_probs = local.log_probs(answer)
-            if not one.max_tokens:
-                answer.token_ids = []
         return found
 
     def _cache_of(self, question: Question) -> KVCache | None:

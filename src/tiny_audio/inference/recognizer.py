@@ -568,7 +568,8 @@ class Recognizer:
             text = text_by_sound(one.candidates, one.letters, self.config.decoding)
         else:
             text = one.draft
-        checked = check_text(text, one.draft if one.posteriors is not None else None)
+        spelt = one.letters.greedy_text() if one.letters is not None else ""
+        checked = check_text(text, one.draft if one.posteriors is not None else None, spelt=spelt)
         text = checked.text
         silence = None
         if waveform is not None and one.posteriors is not None:

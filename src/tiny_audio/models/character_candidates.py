@@ -83,6 +83,10 @@ class CharacterPosteriors:
         self._known |= dict(zip(unknown, self._score(self._log_probs_AV, rows), strict=True))
         return [self._known[text] for text in texts]
 
+    def greedy_text(self) -> str:
+        """The likeliest letters as words, right or not."""
+        return " ".join(word.text for word in self._greedy_words())
+
     def clarity(self) -> Clarity:
         """How much of the likeliest path is letters, and how sure of them it is."""
         best = self._log_probs_AV.max(dim=-1)

@@ -72,6 +72,8 @@ class NewRows:
     """In the sequence; a tree of continuations has several rows at one position."""
     mask_NP: Tensor | None = None
     """True where a row sees a row of the cache (the new ones included, at its end); None: causal."""
+    is_exact: bool = True
+    """Attention leaves no trace of what is computed at once; else in float32, faster."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -186,7 +188,7 @@ class LlamaRunner:
             first = 0
             for rows, size, mask in zip(utterances, sizes, masks, strict=True):
                 new = slice(first, first + size)
-                mixed.append(self._attend(rows.cache, index, query_NHd[new], key_NGd[new], value_NGd[new], mask))
+                mixed.append(self._attend(rows, index, query_NHd[new], key_NGd[new], value_NGd[new], mask))
                 first += size
             hidden_NE = hidden_NE + layer.output(torch.cat(mixed) if len(mixed) > 1 else mixed[0])
             normed_NE = _rms_norm(hidden_NE, layer.mlp_norm_E, self.eps)
@@ -197,21 +199,23 @@ class LlamaRunner:
         return list(_rms_norm(hidden_NE, self._norm_E, self.eps).split(sizes))
 
     def _attend(
-        self, cache: KVCache, layer: int, query_NHd: Tensor, key_NGd: Tensor, value_NGd: Tensor, mask: Tensor | None
+        self, rows: NewRows, layer: int, query_NHd: Tensor, key_NGd: Tensor, value_NGd: Tensor, mask: Tensor | None
     ) -> Tensor:
+        cache = rows.cache
         end = cache.length + len(key_NGd)
         cache.keys[layer, :, cache.length : end] = key_NGd.transpose(0, 1)
         cache.values[layer, :, cache.length : end] = value_NGd.transpose(0, 1)
-        keys_GPd, values_GPd = cache.keys[layer, :, :end].double(), cache.values[layer, :, :end].double()
-        # Heads that share keys are further rows of one product: nothing is repeated in memory.
-        query_GRd = query_NHd.unflatten(1, (self.num_kv_heads, -1)).permute(1, 2, 0, 3).flatten(1, 2)
         # Sums in float64, rounded to float32: then their order, which depends on what is computed at once, leaves no
         # trace, and a draft is verified with the very numbers that plain decoding would have had. 8-bit rounding
         # downstream would turn a last bit into another word.
-        scores_GRP = (query_GRd.double() @ keys_GPd.transpose(1, 2)).mul_(self.head_dim**-0.5).float()
+        dtype = torch.float64 if rows.is_exact else torch.float32
+        keys_GPd, values_GPd = cache.keys[layer, :, :end].to(dtype), cache.values[layer, :, :end].to(dtype)
+        # Heads that share keys are further rows of one product: nothing is repeated in memory.
+        query_GRd = query_NHd.unflatten(1, (self.num_kv_heads, -1)).permute(1, 2, 0, 3).flatten(1, 2)
+        scores_GRP = (query_GRd.to(dtype) @ keys_GPd.transpose(1, 2)).mul_(self.head_dim**-0.5).float()
         if mask is not None:
             scores_GRP += mask
-        weights_GRP = (scores_GRP - scores_GRP.amax(dim=2, keepdim=True)).exp_().double()
+        weights_GRP = (scores_GRP - scores_GRP.amax(dim=2, keepdim=True)).exp_().to(dtype)
         mixed_GRd = ((weights_GRP @ values_GPd) / weights_GRP.sum(dim=2, keepdim=True)).float()
         return mixed_GRd.unflatten(1, (-1, len(query_NHd))).permute(2, 0, 1, 3).flatten(1)
 

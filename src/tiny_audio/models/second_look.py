@@ -12,8 +12,8 @@ from tiny_audio.text.word_list import WordList
 
 _NEARLY = -3.0
 """A change that costs no more than that is worth another look: what it is worth alone is an estimate."""
-_MAX_TEXTS, _MAX_JOINED = 8, 2
-"""Texts from changes, and those with two words as one."""
+_MAX_TEXTS, _MAX_FEWER, _MAX_JOINED = 9, 5, 2
+"""Texts from changes, of these such with one less, and further texts with two words as one."""
 
 
 def finalists(text: str, gains: Mapping[str, float], words: WordList | None = None) -> list[str]:
@@ -28,13 +28,14 @@ def finalists(text: str, gains: Mapping[str, float], words: WordList | None = No
     ranked, taken = list(of_change), _taken(of_change)
     together = with_changes(text, taken)
     found = [together]
-    found += [with_changes(text, [other for other in taken if other != change]) for change in reversed(taken)]
+    least_sure = taken[: -_MAX_FEWER - 1 : -1]
+    found += [with_changes(text, [other for other in taken if other != change]) for change in least_sure]
     for change in ranked:
         if len(found) < _MAX_TEXTS and change not in taken and of_change[change] > _NEARLY:
             found.append(with_changes(text, [*(other for other in taken if not change.overlaps(other)), change]))
     if words is not None:
         found += joined_words(together, words)[:_MAX_JOINED]
-    return [one for one in dict.fromkeys(found[: _MAX_TEXTS + _MAX_JOINED]) if one]
+    return [one for one in dict.fromkeys(found) if one]
 
 
 def as_guessed(token_ids: Sequence[int], guesses: Sequence[int]) -> list[list[int]]:

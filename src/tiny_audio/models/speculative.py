@@ -36,6 +36,7 @@ class DraftedPrompt:
     beginnings: Sequence[Sequence[int]] = ()
     """Token ids that a text may begin with; of these, too, the probability is asked."""
     max_tokens: int
+    """That it may write; 0: it only reads, and need not know the last bit."""
     cache: KVCache | None = None
     """`Decoded.cache` of the same prompt, where it has been read before."""
 
@@ -157,6 +158,7 @@ def _plan(runner: LlamaRunner, state: _State, fixed_NE: Tensor) -> None:
         embeds_NE=torch.cat([fixed_NE, runner.table_VE[tree.tokens].to(fixed_NE)]) if len(tree) else fixed_NE,
         positions_N=torch.tensor([*range(before, end), *(end + depth for depth in tree.depths)]),
         mask_NP=mask_NP if size > 1 else None,
+        is_exact=state.prompt.max_tokens > 0,
     )
 
 
@@ -217,6 +219,9 @@ def _advance(
         if state.prompt.drafts:
             result.guesses = [predictions[node + 1].token for node in [ROOT, *tree.path(state.prompt.drafts[0])]]
         result.beginning_log_probs = [log_prob(row) if row else 0.0 for row in state.prompt.beginnings]
+    if not state.prompt.max_tokens:
+        _finish(state)
+        return
     first_tree_row = state.cache.length - len(tree)
     node, path = ROOT, []
     while True:
@@ -227,9 +232,7 @@ def _advance(
             result.token_ids.append(token)
             state.follower.push(token)
         if is_end or len(result.token_ids) >= state.prompt.max_tokens:
-            empty_NE = state.next_rows.embeds_NE[:0]
-            state.cache.keep(len(state.prompt.embeds_LE) - 1, [])
-            state.next_rows = NewRows(cache=state.cache, embeds_NE=empty_NE, positions_N=torch.empty(0))
+            _finish(state)
             return
         child = tree.child(node, token)
         if child is None:
@@ -240,3 +243,10 @@ def _advance(
     state.cache.keep(first_tree_row, path)
     state.tree = TokenTree(state.follower.rests(state.prompt.max_tokens - len(result.token_ids)))
     _plan(runner, state, runner.table_VE[token : token + 1].to(state.prompt.embeds_LE))
+
+
+def _finish(state: _State) -> None:
+    """Nothing is left to compute; the prompt stays for whoever asks again."""
+    empty_NE = state.next_rows.embeds_NE[:0]
+    state.cache.keep(len(state.prompt.embeds_LE) - 1, [])
+    state.next_rows = NewRows(cache=state.cache, embeds_NE=empty_NE, positions_N=torch.empty(0))
