@@ -121,16 +121,16 @@ class DecodingConfig:
     """Frames whose blank is at least this probable do not reach the language model."""
     num_beams: int = 24
     """Hypotheses of the CTC that candidates are made of."""
-    text_weight: float = 1.0
+    text_weight: float = 0.6
     """Score = text_weight * log p_LLM(text) + llm_weight * log p_LLM(text | sound) + ctc_weight * log p_CTC
     + character_weight * log p_characters + word_bonus * words: of the language model as a reader of texts,"""
     llm_weight: float = 0.3
     """as a listener,"""
-    ctc_weight: float = 0.25
+    ctc_weight: float = 0.5
     """of the CTC over its tokens,"""
-    character_weight: float = 0.4
+    character_weight: float = 0.5
     """and of the one over characters, where there is one."""
-    word_bonus: float = 1.5
+    word_bonus: float = 1.0
     hotword_bonus: float = 6.0
     """Added for each word that the user expects, see `models.hotwords`."""
 
