@@ -22,7 +22,7 @@ from tiny_audio.models.asr_model import ASRModel
 from tiny_audio.models.joint_decoding import CandidateScores, choose_text
 
 CTC_WEIGHTS = (0.0, 0.2, 0.35, 0.5, 0.7, 1.0, 1.5)
-WORD_BONUSES = (0.0, 0.5, 1.0, 1.5)
+TEXT_WEIGHTS = (0.0, 0.3, 0.6, 0.9, 1.2)
 
 
 @torch.inference_mode()
@@ -58,18 +58,18 @@ def main() -> None:
         decoding = model.config.decoding
         one_change = [choose_text(options, decoding=decoding) for options in of_one]
         print(f"  the CTC's best text, or one change of it: {count_errors(references, one_change).wer:.2%}")
-        print(f"  all candidates; columns: word_bonus {WORD_BONUSES}")
+        print(f"  all candidates; columns: text_weight {TEXT_WEIGHTS}")
         for ctc_weight in CTC_WEIGHTS:
             row = []
-            for bonus in WORD_BONUSES:
-                tried = replace(decoding, ctc_weight=ctc_weight, word_bonus=bonus)
+            for text_weight in TEXT_WEIGHTS:
+                tried = replace(decoding, ctc_weight=ctc_weight, text_weight=text_weight)
                 counts = count_errors(references, [choose_text(options, decoding=tried) for options in scored])
-                key = (ctc_weight, bonus)
+                key = (ctc_weight, text_weight)
                 totals[key] = totals[key] + counts if key in totals else counts
                 row.append(f"{counts.wer:.2%} ({counts.wer / max(draft.wer, 1e-9) - 1:+.0%})")
             print(f"  ctc_weight {ctc_weight:.2f}: " + "  ".join(row))
     best = min(totals, key=lambda key: totals[key].wer)
-    print(f"best over all: ctc_weight {best[0]}, word_bonus {best[1]}: {totals[best].wer:.2%}")
+    print(f"best over all: ctc_weight {best[0]}, text_weight {best[1]}: {totals[best].wer:.2%}")
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from tiny_audio.audio.timebase import MAX_CHUNK
 from tiny_audio.data.manifest import read_manifest
 from tiny_audio.data.recordings import load_waveform
 from tiny_audio.inference.recognizer import Recognizer
-from tiny_audio.models.joint_decoding import choose_text
+from tiny_audio.models.joint_decoding import choose_text, total_score
 from tiny_audio.models.llama_runner import NewRows
 from tiny_audio.models.projectors.aligned import Projected
 from tiny_audio.text.prompts import encode_transcript
@@ -75,12 +75,12 @@ def compare(exact: Recognizer, other: Recognizer, waveform: Waveform, reference:
     )
     facts["llm"] = _divergence(predicted, predicted_other).tolist()
     scores, scores_other = exact._judge([heard])[0].scores, other._judge([heard_other])[0].scores
-    weight = exact.config.decoding.ctc_weight
-    best = choose_text(scores, decoding=exact.config.decoding)
+    decoding = exact.config.decoding
+    best = choose_text(scores, decoding=decoding)
 
     def margin(candidates: dict, text: str) -> float:
         """How far a candidate lies behind the best: what all have in common decides nothing."""
-        return candidates[text].llm - candidates[best].llm + weight * (candidates[text].ctc - candidates[best].ctc)
+        return total_score(text, candidates[text], decoding) - total_score(best, candidates[best], decoding)
 
     common = scores.keys() & scores_other.keys() - {best} if best in scores_other else set()
     facts["score"] = [abs(margin(scores, text) - margin(scores_other, text)) for text in common]
