@@ -97,9 +97,10 @@ class Considered:
     draft: str
     """The CTC's own answer."""
     scores: Mapping[str, CandidateScores]
-    """Of all texts that were read whole; none where no language model was asked."""
+    """Of all texts that may be chosen, the first read whole, the others as far as they differ from it; none where no
+    language model was asked."""
     estimated: Mapping[str, CandidateScores]
-    """Of texts that differ from the CTC's best in one place, as far as the language model read them."""
+    """Of the CTC's best text and such as differ from it in one place, as texts alone."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,7 +133,7 @@ class _Judged:
     num_passes: int = 0
     """Of the language model."""
     scores: dict[str, CandidateScores] = field(default_factory=dict)
-    """Of texts that were read whole."""
+    """Of texts that may be chosen."""
     estimated: Mapping[str, CandidateScores] = field(default_factory=dict)
     """Of the candidates, which were read as far as they differ from the first."""
 

@@ -115,21 +115,23 @@ class CharactersConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class DecodingConfig:
-    """How the language model and the CTC decide together; chosen on validation data and kept with the weights."""
+    """How the language model and the CTC decide together; chosen on validation data and kept with the weights.
+
+    A text's score is text_weight * log p_LLM(text) + llm_weight * log p_LLM(text | sound) + ctc_weight * log p_CTC +
+    character_weight * log p_characters + word_bonus * words.
+    """
 
     blank_threshold: float = 0.95
     """Frames whose blank is at least this probable do not reach the language model."""
     num_beams: int = 24
     """Hypotheses of the CTC that candidates are made of."""
     text_weight: float = 0.6
-    """Score = text_weight * log p_LLM(text) + llm_weight * log p_LLM(text | sound) + ctc_weight * log p_CTC
-    + character_weight * log p_characters + word_bonus * words: of the language model as a reader of texts,"""
+    """Of the language model as a reader of texts (shallow fusion, arXiv 1503.03535)."""
     llm_weight: float = 0.3
-    """as a listener,"""
+    """Of the language model with the sound in its prompt."""
     ctc_weight: float = 0.5
-    """of the CTC over its tokens,"""
     character_weight: float = 0.5
-    """and of the one over characters, where there is one."""
+    """Where there is a CTC over characters."""
     word_bonus: float = 1.0
     hotword_bonus: float = 6.0
     """Added for each word that the user expects, see `models.hotwords`."""
