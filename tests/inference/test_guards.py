@@ -84,6 +84,7 @@ def test_an_invented_sentence_gives_way_to_the_draft_and_a_correction_does_not()
     )
     assert check_text("Urgent status removed", "Urban removed", spelt="urgent statis removed").flagged is False
     assert check_text("Thank you for watching this video", draft, spelt="press wun for").flagged is True
+    assert check_text("", draft) == CheckedText(text=draft, reason="disagreement")
 
 
 def frames(*tokens: float, blanks: int) -> tuple[np.ndarray, np.ndarray]:

@@ -54,6 +54,7 @@ def test_changes_that_pay_come_together_and_the_nearly_paying_beside_them():
     assert "x b y w" in found
     assert not any("v" in one for one in found)
     assert finalists("a b", {}) == finalists("a b", {"a c": -5.0}) == ["a b"]
+    assert finalists("", {"a": -9.0}) == [""]  # the tokens heard nothing, and what the letters did is worth less
     assert len(set(found)) == len(found)
 
 

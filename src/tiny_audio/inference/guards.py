@@ -167,7 +167,7 @@ def check_text(text: str, draft: str | None, *, spelt: str = "") -> CheckedText:
         return CheckedText(text=text)
     num_words = max(len(_words(text)), len(_words(draft)))
     # Of one or two words all may be spelled otherwise; from three on, most of them are the same.
-    disputed = min(disagreement(text, heard) for heard in (draft, spelt) if heard or not spelt)
+    disputed = min(disagreement(text, heard) for heard in ([draft, spelt] if spelt else [draft]))
     if num_words >= _MIN_DISPUTED_WORDS and disputed > _MAX_DISAGREEMENT:
         return CheckedText(text=draft, reason="disagreement")
     return CheckedText(text=text)

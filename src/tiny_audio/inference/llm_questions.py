@@ -3,7 +3,7 @@
 With the sound it is a listener, without it a reader that knows which sentences are likely. Both are the same weights,
 and questions about many utterances share their passes.
 
-Shapes: A audio tokens, E width, V vocabulary.
+Shapes: L prompt rows, A audio tokens, E width, V vocabulary.
 """
 
 from collections.abc import Sequence
@@ -118,7 +118,7 @@ class RunnerAnswers:
 
 
 class ModuleAnswers:
-    """Answers of any language model of `transformers`, one question after the other.
+    """Answers of any language model of `transformers`, one question after the other; texts are always read whole.
 
     Args:
         speech_llm: the language model.

@@ -35,7 +35,7 @@ def finalists(text: str, gains: Mapping[str, float], words: WordList | None = No
             found.append(with_changes(text, [*(other for other in taken if not change.overlaps(other)), change]))
     if words is not None:
         found += joined_words(together, words)[:_MAX_JOINED]
-    return [one for one in dict.fromkeys(found) if one]
+    return [one for one in dict.fromkeys(found) if one] or [text]
 
 
 def as_guessed(token_ids: Sequence[int], guesses: Sequence[int]) -> list[list[int]]:
