@@ -2,7 +2,7 @@
 
 import random
 
-from tiny_audio.models.second_look import as_guessed, finalists, put_together
+from tiny_audio.models.second_look import as_guessed, finalists, put_together, with_others
 from tiny_audio.models.text_changes import Change, changes_between, single_changes, with_changes
 from tiny_audio.models.word_boundaries import joined_words
 from tiny_audio.text.word_list import WordList
@@ -76,3 +76,10 @@ def test_two_words_that_are_one_are_written_as_one():
         "too many in value",
         "too many invalid",
     ]
+
+
+def test_what_others_differ_by_comes_beside_the_changes_that_pay():
+    gains = {"x b c d": 2.0, "a b c w": -1.0}
+    found = with_others("a b c d", ["a b y d", "v b c d", "a b y d", "a b c d e"], gains)
+    assert found == ["x b y d", "v b c d", "x b c d e"]  # of two changes of one place the other's own is taken
+    assert with_others("a b", [], {}) == []

@@ -1,5 +1,7 @@
 """The encoder on the clip's own length: equal to the reference, alone or in a batch, and its length function."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -50,6 +52,17 @@ def test_what_stands_behind_the_end_changes_nothing_before_it(encoder: WhisperEn
         mel_BMF[0, :, 100:] = 3.0
         after = encoder(mel_BMF, lengths_B).last_hidden_state[0, :50]
     assert torch.equal(before, after)
+
+
+def test_attention_in_bfloat16_is_nearly_the_same_and_leaves_the_rest_in_float32(encoder: WhisperEncoder):
+    rounded = copy.deepcopy(encoder)
+    rounded.attend_in(torch.bfloat16)
+    mel_BMF, lengths_B = encoder.features([noise(32_000)])
+    with torch.inference_mode():
+        expected, found = (one(mel_BMF, lengths_B).last_hidden_state for one in (encoder, rounded))
+    assert found.dtype == torch.float32
+    assert 0 < (found - expected).norm() / expected.norm() < 0.005
+    assert encoder.layers[0].self_attn.product_dtype is None
 
 
 @pytest.fixture(scope="module")

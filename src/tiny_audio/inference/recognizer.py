@@ -47,8 +47,9 @@ from tiny_audio.models.joint_decoding import (
 from tiny_audio.models.llama_by_layers import can_run_by_layers, runner_by_layers
 from tiny_audio.models.llama_runner import KVCache, LlamaRunner
 from tiny_audio.models.posteriors import FramePosteriors, embed_frames, frame_posteriors
+from tiny_audio.models.precision import has_bfloat16_tiles
 from tiny_audio.models.projectors.aligned import Projected
-from tiny_audio.models.second_look import as_guessed, finalists, put_together
+from tiny_audio.models.second_look import as_guessed, finalists, with_others
 from tiny_audio.models.speculative import Decoded, DraftedPrompt, decode
 from tiny_audio.models.speech_llm import Turn
 from tiny_audio.models.words import Word
@@ -82,7 +83,7 @@ class Hypothesis:
     """Nothing was said."""
     no_speech_prob: float | None = None
     avg_logprob: float | None = None
-    """Mean natural-log probability of a token of the text."""
+    """Mean natural-log probability of a token of the text, by the CTC where there is one."""
     flagged: bool = False
     """A person should look at it: the language model's text could not be what was said."""
     words: tuple[Word, ...] = ()
@@ -206,6 +207,8 @@ class Recognizer:
         if self.encoder is not None and product_dtype == torch.int8:
             self.encoder = copy.deepcopy(self.encoder)
             int8.quantize_linears(self.encoder)
+            if has_bfloat16_tiles():  # no less exact than the 8 bits on either side of it
+                self.encoder.attend_in(torch.bfloat16)
         self.runner = runner
         self._answers: RunnerAnswers | ModuleAnswers | None = None
         self.speech_llm = model.speech_llm if mode == "accurate" or not model.is_aligned else None
@@ -430,62 +433,66 @@ class Recognizer:
         rows: Sequence[Waveform | None] = waveforms or [None] * len(heard)
         return [self._decide(one, waveform, hotwords) for one, waveform in zip(judged, rows, strict=True)]
 
-    def _judge(self, heard: Sequence[_Heard]) -> list[_Judged]:
-        """What CTC and language model think of the texts that each row may be; nothing is decided yet."""
+    def _judge(self, heard: Sequence[_Heard], *, with_sound: bool = False) -> list[_Judged]:
+        """What CTC and language model think of the texts that each row may be; nothing is decided yet.
+
+        Args:
+            heard: the rows.
+            with_sound: read the last texts with the sound too, also where that does not count.
+        """
         judged = [_Judged(heard=one) for one in heard]
         asked = [one for one in judged if one.heard.embeds_AE is not None]
-        self._try_changes([one for one in asked if one.heard.candidates])
-        self._listen(asked)
-        self._read([(one, candidates) for one in asked if (candidates := self._finalists(one))])
+        self._try_changes(asked)
+        last = [(one, candidates) for one in asked if (candidates := self._finalists(one))]
+        self._read(last, with_sound=with_sound or self.config.decoding.llm_weight != 0)
         return judged
 
     def _try_changes(self, judged: Sequence[_Judged]) -> None:
-        """Read the candidates as texts, as far as each differs from the first."""
-        questions = [Question(texts=list(one.heard.candidates), is_local=True) for one in judged]
-        for one, answer in zip(judged, self._ask(questions), strict=True):
+        """Read the candidates as texts, as far as each differs from the first, and that one with the sound too.
+
+        Where there are none, the language model writes a text.
+        """
+        with_candidates = [one for one in judged if one.heard.candidates]
+        questions = [Question(texts=list(one.heard.candidates), is_local=True) for one in with_candidates]
+        questions += [
+            Question(
+                audio_AE=one.heard.embeds_AE,
+                texts=list(one.heard.candidates)[:1],
+                max_tokens=0 if one.heard.candidates else one.heard.max_tokens,
+            )
+            for one in judged
+        ]
+        answers = self._ask(questions)
+        for one, answer in zip(with_candidates, answers, strict=False):
             heard = heard_scores(one.heard.candidates, one.heard.letters)
             one.estimated = {
                 text: replace(scores, text=log_prob)
                 for (text, scores), log_prob in zip(heard.items(), answer.draft_log_probs, strict=True)
             }
-            one.num_passes += answer.num_passes
-
-    def _listen(self, judged: Sequence[_Judged]) -> None:
-        """Read the best text that is known with the sound; where there is none, write one."""
-        questions = [
-            Question(
-                audio_AE=one.heard.embeds_AE,
-                texts=[put_together(*self._gains(one))] if one.estimated else (),
-                max_tokens=0 if one.estimated else one.heard.max_tokens,
-            )
-            for one in judged
-        ]
-        for one, answer in zip(judged, self._ask(questions), strict=True):
+        for one, answer in zip(judged, answers[len(with_candidates) :], strict=True):
             one.listened = answer
             one.num_passes += answer.num_passes
             one.heard = replace(one.heard, cache=answer.cache)
-            if not one.estimated:
+            if not one.heard.candidates:
                 written = decode_transcript(self.tokenizer, answer.token_ids)
                 one.scores = {written: CandidateScores(llm=answer.log_prob, ctc=0.0)}
 
-    def _read(self, judged: Sequence[tuple[_Judged, Mapping[str, float]]]) -> None:
-        """Score texts, given with their CTC log-probability, as texts and with the sound.
-
-        Each is read as far as it differs from the first.
-        """
+    def _read(self, judged: Sequence[tuple[_Judged, Mapping[str, float]]], *, with_sound: bool) -> None:
+        """Score texts, given with their CTC log-probability, as far as they differ from the first."""
         questions = [Question(texts=list(candidates), is_local=True) for _, candidates in judged]
-        questions += [
-            Question(audio_AE=one.heard.embeds_AE, texts=list(candidates), is_local=True, cache=one.heard.cache)
-            for one, candidates in judged
-        ]
-        answers = self._ask(questions)
-        halves = answers[: len(judged)], answers[len(judged) :]
-        for (one, candidates), alone, with_sound in zip(judged, *halves, strict=True):
+        if with_sound:
+            questions += [
+                Question(audio_AE=one.heard.embeds_AE, texts=list(candidates), is_local=True, cache=one.heard.cache)
+                for one, candidates in judged
+            ]
+        answers = iter(self._ask(questions))
+        alone = [next(answers).draft_log_probs for _ in judged]
+        listened = [next(answers).draft_log_probs if with_sound else [0.0] * len(texts) for _, texts in judged]
+        for (one, candidates), of_texts, of_sounds in zip(judged, alone, listened, strict=True):
             heard = heard_scores(candidates, one.heard.letters)
-            log_probs = zip(candidates, alone.draft_log_probs, with_sound.draft_log_probs, strict=True)
-            for text, of_text, of_llm in log_probs:
-                one.scores[text] = replace(heard[text], text=of_text, llm=of_llm)
-            one.num_passes += with_sound.num_passes
+            for (text, scores), of_text, of_sound in zip(heard.items(), of_texts, of_sounds, strict=True):
+                one.scores[text] = replace(scores, text=of_text, llm=of_sound)
+            one.num_passes += 1
 
     def _ask(self, questions: Sequence[Question]) -> list[Decoded]:
         if not questions:
@@ -503,7 +510,7 @@ class Recognizer:
     @torch.inference_mode()
     def consider(self, waveform: Waveform) -> Considered:
         """The texts that a 16 kHz waveform of 0.1 to 30 s may be, with what each part of the model thinks of them."""
-        (one,) = self._judge(self._hear_waveforms([waveform]))
+        (one,) = self._judge(self._hear_waveforms([waveform]), with_sound=True)
         return Considered(draft=one.heard.draft, scores=one.scores, estimated=one.estimated)
 
     def _finalists(self, one: _Judged) -> dict[str, float]:
@@ -515,15 +522,14 @@ class Recognizer:
         text, gains = self._gains(one)
         words = heard.letters.words if heard.letters is not None else None
         best, *others = finalists(text, gains, words)
-        expected = as_guessed(encode_transcript(self.tokenizer, best), one.listened.guesses)
-        guessed = dict.fromkeys(decode_transcript(self.tokenizer, token_ids) for token_ids in expected)
-        known = {text: heard.candidates[text]} | self._ctc_log_probs(heard, [best, *others])
-        new = self._ctc_log_probs(heard, [other for other in guessed if other and other not in known])
-        # Letters of a long text take their time: tokens choose which texts are worth it.
-        near = dict(sorted(new.items(), key=lambda item: -item[1])[: 2 * _MAX_GUESSED])
-        scores = heard_scores(near, heard.letters)
-        likely = sorted(near, key=lambda other: -heard_score(other, scores[other], self.config.decoding))
-        known |= {other: near[other] for other in likely[:_MAX_GUESSED]}
+        expected = as_guessed(encode_transcript(self.tokenizer, text), one.listened.guesses)
+        guessed = with_others(text, [decode_transcript(self.tokenizer, token_ids) for token_ids in expected], gains)
+        ctc = {text: heard.candidates[text]} | self._ctc_log_probs(heard, [best, *others, *filter(None, guessed)])
+        scores = heard_scores({best: ctc.get(best, 0.0)} | ctc, heard.letters)
+        sure = {text, best, *others}
+        by_sound = sorted(ctc, key=lambda other: -heard_score(other, scores[other], self.config.decoding))
+        likely = [other for other in by_sound if other not in sure][:_MAX_GUESSED]
+        known = {other: ctc[other] for other in ctc if other in sure or other in likely}
         # A text that no longer fits into the CTC's frames is none.
         return ({best: known[best]} if best in known else {}) | known
 
@@ -541,7 +547,9 @@ class Recognizer:
                 for one, text in waiting
                 if (candidates := self._hotword_candidates(one, text, hotwords))
             ]
-            self._read([(one, candidates) for one, _, candidates in found])
+            self._read(
+                [(one, candidates) for one, _, candidates in found], with_sound=self.config.decoding.llm_weight != 0
+            )
             texts = [self._choose(one, hotwords) for one, _, _ in found]
             waiting = [(one, text) for (one, before, _), text in zip(found, texts, strict=True) if text != before]
 
@@ -584,7 +592,8 @@ class Recognizer:
                 text = ""
         mean_log_prob = None
         if text in scores:
-            mean_log_prob = avg_logprob(scores[text].llm, len(encode_transcript(self.tokenizer, text)))
+            heard = scores[text].ctc if one.posteriors is not None else scores[text].llm
+            mean_log_prob = avg_logprob(heard, len(encode_transcript(self.tokenizer, text)))
         return Hypothesis(
             text=text,
             draft=one.draft,

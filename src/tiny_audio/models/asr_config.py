@@ -125,12 +125,12 @@ class DecodingConfig:
     """Frames whose blank is at least this probable do not reach the language model."""
     num_beams: int = 24
     """Hypotheses of the CTC that candidates are made of."""
-    text_weight: float = 0.6
+    text_weight: float = 0.8
     """Of the language model as a reader of texts (shallow fusion, arXiv 1503.03535)."""
-    llm_weight: float = 0.3
-    """Of the language model with the sound in its prompt."""
-    ctc_weight: float = 0.5
-    character_weight: float = 0.5
+    llm_weight: float = 0.0
+    """Of the language model with the sound in its prompt; at 0 it does not read the last candidates so."""
+    ctc_weight: float = 0.4
+    character_weight: float = 0.4
     """Where there is a CTC over characters."""
     word_bonus: float = 1.0
     hotword_bonus: float = 6.0

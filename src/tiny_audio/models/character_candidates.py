@@ -13,14 +13,12 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 from itertools import groupby
 
-import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from tiny_audio.data.spoken_forms import numbers_in, spoken_forms
 from tiny_audio.models.beam_search import FrameCandidates, prefix_beam_search
 from tiny_audio.models.clarity import Clarity
-from tiny_audio.models.ctc import is_feasible
+from tiny_audio.models.ctc_changes import CTCScorer
 from tiny_audio.text.ctc_units import BLANK_ID, CTCUnits, normalize_transcript
 from tiny_audio.text.word_list import WordList
 
@@ -56,6 +54,7 @@ class CharacterPosteriors:
 
     def __init__(self, log_probs_AV: Tensor, units: CTCUnits, words: WordList) -> None:
         self._log_probs_AV = log_probs_AV
+        self._scorer = CTCScorer(log_probs_AV, blank_id=BLANK_ID)
         self._units = units
         self.words = words
         self._names = units.names
@@ -63,24 +62,19 @@ class CharacterPosteriors:
         self._readings: dict[tuple[str, ...], int] = {}
         """Number of the likeliest form of texts with these numbers."""
         self._known: dict[str, float] = {}
-        """Texts with their log-probability: a long one takes as long as all the stretches that are searched."""
+        """Texts with their log-probability."""
 
     def log_probs(self, texts: Sequence[str]) -> list[float]:
         """Natural-log probability of each text; of one with numbers, as its likeliest reading.
 
-        The reading is chosen once for all texts with the same numbers: each costs as much as another text.
+        The less the others differ from the first, the sooner it is done. A reading is chosen once for all texts with
+        the same numbers: each costs as much as another text.
         """
-        rows = []
         unknown = [text for text in dict.fromkeys(texts) if text not in self._known]
-        for text in unknown:
-            forms = [self._ids(form) for form in spoken_forms(text)]
-            numbers = numbers_in(text)
-            if len(forms) > 1 and numbers not in self._readings:
-                scores = self._score(self._log_probs_AV, forms)
-                self._readings[numbers] = max(range(len(forms)), key=scores.__getitem__)
-            reading = self._readings.get(numbers, 0)
-            rows.append(forms[reading if reading < len(forms) else 0])
-        self._known |= dict(zip(unknown, self._score(self._log_probs_AV, rows), strict=True))
+        if unknown:
+            read = list(dict.fromkeys([texts[0], *unknown]))
+            rows = [self._reading(text) for text in read]
+            self._known |= dict(zip(read, _score(self._scorer, rows), strict=True))
         return [self._known[text] for text in texts]
 
     def greedy_text(self) -> str:
@@ -103,10 +97,7 @@ class CharacterPosteriors:
         return sum(_UNKNOWN_IN_TEXT if log_prob is None else _FREQUENCY_OF_TEXT * log_prob for log_prob in known)
 
     def variants(self, text: str, *, max_variants: int) -> list[str]:
-        """The text with words in one place that the letters rather spell; the likeliest first.
-
-        The log-probability of each is from then on taken to be that of the text and what its stretch differs by.
-        """
+        """The text with words in one place that the letters rather spell; the likeliest first."""
         written = text.split()
         spoken = [
             (part, index)
@@ -128,14 +119,8 @@ class CharacterPosteriors:
                 continue
             changes += self._changes(start, end, " ".join(parts), place)
         changes.sort(key=lambda change: change.gain, reverse=True)
-        found: dict[str, float] = {}
-        for change in changes:
-            variant = _changed(written, change)
-            if variant and variant != text and len(found) < max_variants:
-                found.setdefault(variant, change.letters)
-        (of_text,) = self.log_probs([text])
-        self._known = {variant: of_text + letters for variant, letters in found.items()} | self._known
-        return list(found)
+        found = dict.fromkeys(_changed(written, change) for change in changes)
+        return [variant for variant in found if variant and variant != text][:max_variants]
 
     def _changes(self, start: int, end: int, said: str, place: tuple[int, int]) -> Iterator["_Change"]:
         """Other words for a stretch of frames, with how much likelier they are than those of the text."""
@@ -149,15 +134,10 @@ class CharacterPosteriors:
         ids = [self._ids(text) for text in texts]
         letters = self._score_within(stretch_AV, ids)
         scores = [score + scorer.of_text(text) for text, score in zip(texts, letters, strict=True)]
-        for text, score, spelt in zip(texts[1:], scores[1:], letters[1:], strict=True):
+        for text, score in zip(texts[1:], scores[1:], strict=True):
             if score - scores[0] > -_MAX_BEHIND:
-                yield _Change(
-                    start=place[0],
-                    end=place[1],
-                    words=tuple(text.split()),
-                    gain=score - scores[0],
-                    letters=spelt - letters[0],
-                )
+                start_word, end_word = place
+                yield _Change(start=start_word, end=end_word, words=tuple(text.split()), gain=score - scores[0])
 
     def _frames(self, log_probs_AV: Tensor) -> Iterator[FrameCandidates]:
         """Of a row of frames that are surely blank, the first one."""
@@ -189,6 +169,16 @@ class CharacterPosteriors:
             frame += length
         return [*heard, _HeardWord(letters, first, last)] if letters else heard
 
+    def _reading(self, text: str) -> list[int]:
+        """Letters of the text as it is likeliest read out."""
+        forms = [self._ids(form) for form in spoken_forms(text)]
+        numbers = numbers_in(text)
+        if len(forms) > 1 and numbers not in self._readings:
+            scores = _score(self._scorer, forms)
+            self._readings[numbers] = max(range(len(forms)), key=scores.__getitem__)
+        reading = self._readings.get(numbers, 0)
+        return forms[reading if reading < len(forms) else 0]
+
     def _ids(self, text: str) -> list[int]:
         plain = normalize_transcript(text)
         known = "".join(character for character in plain if character in self._units.alphabet)
@@ -203,26 +193,8 @@ class CharacterPosteriors:
             for before in ([], space)
             for after in ([], space)
         ]
-        scores = self._score(log_probs_AV, framed)
+        scores = _score(CTCScorer(log_probs_AV, blank_id=BLANK_ID), framed)
         return [max(scores[first : first + 4]) for first in range(0, len(scores), 4)]
-
-    def _score(self, log_probs_AV: Tensor, rows: Sequence[Sequence[int]]) -> list[float]:
-        """Natural-log probability of each row of character ids."""
-        scores = [IMPOSSIBLE] * len(rows)
-        feasible = [index for index, row in enumerate(rows) if is_feasible(len(log_probs_AV), row)]
-        if not feasible:
-            return scores
-        losses = F.ctc_loss(
-            log_probs_AV[:, None].expand(-1, len(feasible), -1),
-            torch.tensor([id for index in feasible for id in rows[index]], dtype=torch.long),
-            torch.full((len(feasible),), len(log_probs_AV)),
-            torch.tensor([len(rows[index]) for index in feasible]),
-            blank=BLANK_ID,
-            reduction="none",
-        )
-        for index, loss in zip(feasible, losses.tolist(), strict=True):
-            scores[index] = -loss
-        return scores
 
 
 @dataclass(frozen=True)
@@ -242,8 +214,6 @@ class _Change:
     words: tuple[str, ...]
     gain: float
     """Of log-probability by letters and frequency."""
-    letters: float
-    """By letters alone."""
 
 
 class _WordScorer:
@@ -289,6 +259,11 @@ class _WordScorer:
                 begun = begun if begun in self._words.beginnings else None
             self._begun[prefix] = begun
         return self._begun[prefix]
+
+
+def _score(scorer: CTCScorer, rows: Sequence[Sequence[int]]) -> list[float]:
+    """Natural-log probability of each row of character ids, or as good as none."""
+    return [max(score, IMPOSSIBLE) for score in scorer.log_probs(rows)]
 
 
 def _place(spoken: Sequence[tuple[str, int]], first: int, last: int) -> tuple[int, int] | None:

@@ -63,7 +63,9 @@ def hotword_candidates(
     beside: float,
 ) -> dict[str, float]:
     """The variants of `text` that fit the sound best, with their CTC log-probability; `beside` is that of the text."""
-    scores = ctc_log_probs(with_hotwords(text, hotwords), one, posteriors, table_VE, tokenizer)
+    variants = with_hotwords(text, hotwords)
+    known = ctc_log_probs([text, *variants], one, posteriors, table_VE, tokenizer)
+    scores = {variant: known[variant] for variant in variants if variant in known}
     best = sorted(scores, key=scores.__getitem__, reverse=True)[:_MAX_CANDIDATES]
     return {variant: scores[variant] for variant in best if scores[variant] > beside - _MAX_LOSS}
 

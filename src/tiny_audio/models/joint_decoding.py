@@ -4,6 +4,7 @@ A small language model, asked to write, prefers a fluent sentence to the one tha
 the CTC did not think of, and what it invents has next to no probability under the CTC.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from tiny_audio.models.asr_config import DecodingConfig
 from tiny_audio.models.character_candidates import CharacterPosteriors
-from tiny_audio.models.ctc import ctc_loss, is_feasible
+from tiny_audio.models.ctc_changes import CTCScorer
 from tiny_audio.models.local_scores import LocalDrafts
 from tiny_audio.models.posteriors import FramePosteriors
 from tiny_audio.models.projectors.aligned import Projected
@@ -22,7 +23,6 @@ from tiny_audio.models.token_tree import TokenTree
 from tiny_audio.models.word_boundaries import joined_words
 from tiny_audio.text.prompts import Tokenizer, decode_transcript, encode_transcript
 
-_ROWS_AT_ONCE = 64
 MAX_TREE_TOKENS = 400
 """Of all that the language model reads at once behind a prompt, shared beginnings once."""
 _MAX_CHANGES = 48
@@ -33,7 +33,7 @@ class CandidateScores:
     """Natural-log probabilities of one candidate text."""
 
     llm: float
-    """Of the language model that reads the sound."""
+    """Of the language model that reads the sound; 0 where it was not asked."""
     ctc: float
     characters: float = 0.0
     """0 where there is no CTC over characters."""
@@ -70,24 +70,22 @@ def heard_score(text: str, scores: CandidateScores, decoding: DecodingConfig) ->
 def ctc_log_probs(
     texts: Sequence[str], one: Projected, posteriors: FramePosteriors, table_VE: Tensor, tokenizer: Tokenizer
 ) -> dict[str, float]:
-    """The CTC's log-probability of texts, as the tokenizer divides them; without those that have too many tokens."""
-    num_frames = one.blank_BA.shape[1]
-    labels = {text: encode_transcript(tokenizer, text) for text in texts}
-    feasible = [text for text, ids in labels.items() if ids and is_feasible(num_frames, ids)]
-    normaliser_BA = one.blank_BA - posteriors.blank_A
-    scores: dict[str, float] = {}
-    for first in range(0, len(feasible), _ROWS_AT_ONCE):
-        rows = feasible[first : first + _ROWS_AT_ONCE]
-        losses = ctc_loss(
-            one.hidden_BAE.expand(len(rows), -1, -1),
-            one.blank_BA.expand(len(rows), -1),
-            torch.full((len(rows),), num_frames),
-            [labels[text] for text in rows],
-            table_VE,
-            normaliser_BA=normaliser_BA.expand(len(rows), -1),
-        )
-        scores |= dict(zip(rows, (-losses).tolist(), strict=True))
-    return scores
+    """The CTC's log-probability of texts, as the tokenizer divides them; without those that have too many tokens.
+
+    The less the others differ from the first, the sooner it is done.
+    """
+    labels = {text: ids for text in texts if (ids := encode_transcript(tokenizer, text))}
+    if not labels:
+        return {}
+    # Classes of all labels together: 0 is the blank, then each token that stands in any text.
+    tokens = sorted({token for ids in labels.values() for token in ids})
+    class_of = {token: number for number, token in enumerate(tokens, start=1)}
+    logits_AN = (one.hidden_BAE[0].to(table_VE.dtype) @ table_VE[tokens].T).float()
+    normaliser_A1 = (one.blank_BA[0] - posteriors.blank_A)[:, None]
+    log_probs_AV = torch.cat([posteriors.blank_A[:, None], logits_AN - normaliser_A1], dim=1)
+    scorer = CTCScorer(log_probs_AV, blank_id=0)
+    scores = scorer.log_probs([[class_of[id] for id in ids] for ids in labels.values()])
+    return {text: score for text, score in zip(labels, scores, strict=True) if math.isfinite(score)}
 
 
 def ctc_candidates(posteriors: FramePosteriors, tokenizer: Tokenizer, *, num_beams: int) -> dict[str, float]:

@@ -175,7 +175,7 @@ class LlamaRunner:
         angles_Nd = positions_N[:, None] * self._inverse_frequencies
         angles_N1d = torch.cat([angles_Nd, angles_Nd], dim=1)[:, None]
         cos_N1d, sin_N1d = angles_N1d.cos(), angles_N1d.sin()
-        masks = [_additive_mask(rows, self.num_heads // self.num_kv_heads) for rows in utterances]
+        masks = [_additive_mask(rows) for rows in utterances]
         for rows, size in zip(utterances, sizes, strict=True):
             rows.cache.reserve(size)
         widths = [self.num_heads, self.num_kv_heads, self.num_kv_heads]
@@ -205,18 +205,23 @@ class LlamaRunner:
         end = cache.length + len(key_NGd)
         cache.keys[layer, :, cache.length : end] = key_NGd.transpose(0, 1)
         cache.values[layer, :, cache.length : end] = value_NGd.transpose(0, 1)
+        keys_GPd, values_GPd = cache.keys[layer, :, :end], cache.values[layer, :, :end]
+        if not rows.is_exact:
+            query_HNd = query_NHd.transpose(0, 1)
+            mixed_1HNd = F.scaled_dot_product_attention(
+                query_HNd[None], keys_GPd[None], values_GPd[None], attn_mask=mask, enable_gqa=True
+            )
+            return mixed_1HNd[0].transpose(0, 1).flatten(1)
         # Sums in float64, rounded to float32: then their order, which depends on what is computed at once, leaves no
         # trace, and a draft is verified with the very numbers that plain decoding would have had. 8-bit rounding
         # downstream would turn a last bit into another word.
-        dtype = torch.float64 if rows.is_exact else torch.float32
-        keys_GPd, values_GPd = cache.keys[layer, :, :end].to(dtype), cache.values[layer, :, :end].to(dtype)
         # Heads that share keys are further rows of one product: nothing is repeated in memory.
         query_GRd = query_NHd.unflatten(1, (self.num_kv_heads, -1)).permute(1, 2, 0, 3).flatten(1, 2)
-        scores_GRP = (query_GRd.to(dtype) @ keys_GPd.transpose(1, 2)).mul_(self.head_dim**-0.5).float()
+        scores_GRP = (query_GRd.double() @ keys_GPd.double().transpose(1, 2)).mul_(self.head_dim**-0.5).float()
         if mask is not None:
-            scores_GRP += mask
-        weights_GRP = (scores_GRP - scores_GRP.amax(dim=2, keepdim=True)).exp_().to(dtype)
-        mixed_GRd = ((weights_GRP @ values_GPd) / weights_GRP.sum(dim=2, keepdim=True)).float()
+            scores_GRP.unflatten(1, (-1, len(mask))).add_(mask)
+        weights_GRP = (scores_GRP - scores_GRP.amax(dim=2, keepdim=True)).exp_().double()
+        mixed_GRd = ((weights_GRP @ values_GPd.double()) / weights_GRP.sum(dim=2, keepdim=True)).float()
         return mixed_GRd.unflatten(1, (-1, len(query_NHd))).permute(2, 0, 1, 3).flatten(1)
 
 
@@ -249,13 +254,12 @@ def _rotate(heads_NHd: Tensor, cos_N1d: Tensor, sin_N1d: Tensor) -> Tensor:
     return heads_NHd * cos_N1d + torch.cat([-right, left], dim=2) * sin_N1d
 
 
-def _additive_mask(rows: NewRows, heads_per_key: int) -> Tensor | None:
-    """`(R, P)` with R = heads that share keys * N; 0 where a row sees, minus infinity where not."""
+def _additive_mask(rows: NewRows) -> Tensor | None:
+    """`(N, P)`; 0 where a row sees, minus infinity where not."""
     num_new, end = len(rows.embeds_NE), rows.cache.length + len(rows.embeds_NE)
     mask_NP = rows.mask_NP
     if mask_NP is None:
         if num_new == 1:
             return None
         mask_NP = torch.ones(num_new, end, dtype=torch.bool).tril(rows.cache.length)
-    additive_NP = torch.zeros(num_new, end).masked_fill_(~mask_NP, -torch.inf).to(rows.embeds_NE.device)
-    return additive_NP.repeat(heads_per_key, 1)
+    return torch.zeros(num_new, end).masked_fill_(~mask_NP, -torch.inf).to(rows.embeds_NE.device)

@@ -15,6 +15,11 @@ def has_fast_bfloat16(device: torch.device) -> bool:
     return False
 
 
+def has_bfloat16_tiles() -> bool:
+    """Whether this CPU multiplies matrices of bfloat16 (AMX), twice as fast as float32 and more."""
+    return bool(torch.cpu.get_capabilities().get("amx_bf16"))
+
+
 def autocast(device: torch.device, *, enabled: bool = True) -> AbstractContextManager[object]:
     """Run matrix products in bfloat16 where the device does so in hardware, else leave everything in float32."""
     if enabled and has_fast_bfloat16(device):

@@ -4,7 +4,7 @@ What was heard wrong in two places is in no hypothesis that differs in one. So t
 beside that text stand those that have one of them less, one more, or a token as the language model expects it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from tiny_audio.models.text_changes import Change, changes_between, with_changes
 from tiny_audio.models.word_boundaries import joined_words
@@ -54,6 +54,17 @@ def as_guessed(token_ids: Sequence[int], guesses: Sequence[int]) -> list[list[in
         if guess in rest[1:3]:
             found.append([*before, *rest[rest.index(guess) :]])
     return found
+
+
+def with_others(text: str, others: Iterable[str], gains: Mapping[str, float]) -> list[str]:
+    """The text with all changes that pay and, for each of the others, what makes that one of the text; each once."""
+    taken = _taken(_of_changes(text, gains))
+    found = []
+    for other in others:
+        changes = changes_between(text, other)
+        kept = [one for one in taken if not any(one.overlaps(change) for change in changes)]
+        found.append(with_changes(text, [*kept, *changes]))
+    return list(dict.fromkeys(found))
 
 
 def put_together(text: str, gains: Mapping[str, float]) -> str:

@@ -8,6 +8,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
@@ -38,6 +39,7 @@ def normalize_transcript(text: str) -> str:
     return " ".join(_OUTER_APOSTROPHE.sub(" ", text).split())
 
 
+@lru_cache(maxsize=4096)
 def _is_silent(character: str) -> bool:
     is_punctuation = unicodedata.category(character).startswith(("P", "C", "Z"))
     return is_punctuation and character != "'" and character not in _SPOKEN_SIGNS

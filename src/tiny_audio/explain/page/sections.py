@@ -83,7 +83,8 @@ def _candidates(trace: Trace) -> str:
         warning = " None of them is the text: a guard found that no speech, or none of this, can have been said."
     return (
         '<p class="note">Texts that the CTC or the language model proposes, with the natural logarithm of the'
-        " probability that each of them gives: the language model as a reader of texts, and with the sound before it."
+        " probability that each of them gives: the language model as a reader of texts, and with the sound before it,"
+        " which counts for nothing where <code>decoding.llm_weight</code> is 0."
         f" The highest weighted sum, with a bonus for each word, wins.{warning}</p>"
         '<div class="scroll" tabindex="0" role="region" aria-label="Candidates"><table class="prose"><thead><tr>'
         "<th>Text</th><th>log p, language model</th><th>log p, with the sound</th><th>log p, CTC</th>"

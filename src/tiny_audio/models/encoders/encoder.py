@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import torch
 from torch import Tensor, nn
 
 from tiny_audio.errors import ConfigError
@@ -41,6 +42,9 @@ class Encoder(nn.Module, ABC):
     @abstractmethod
     def output_lengths(self, num_samples_B: Tensor) -> Tensor:
         """Valid frames for that many audio samples; equals `forward(*features(...)).lengths`."""
+
+    def attend_in(self, dtype: torch.dtype) -> None:
+        """Compute the products within attention in that format, for inference, where the family has the choice."""
 
     def until(self, block: int) -> "Encoder":
         """The blocks before that one, with the same weights: what they give is what `resume` reads.

@@ -31,13 +31,18 @@ class _SelfAttention(nn.Module):
         self.k_proj = nn.Linear(dim, dim, bias=False)
         self.v_proj = nn.Linear(dim, dim)
         self.out_proj = nn.Linear(dim, dim)
+        self.product_dtype: torch.dtype | None = None
+        """Of the products within attention; None: of its input."""
 
     def forward(self, hidden_BTD: Tensor, mask_B11T: Tensor | None) -> Tensor:
         def split(projected_BTD: Tensor) -> Tensor:
-            return projected_BTD.unflatten(-1, (self.num_heads, HEAD_DIM)).transpose(1, 2)
+            heads_BHTd = projected_BTD.unflatten(-1, (self.num_heads, HEAD_DIM)).transpose(1, 2)
+            return heads_BHTd if self.product_dtype is None else heads_BHTd.to(self.product_dtype)
 
         query, key, value = (split(proj(hidden_BTD)) for proj in (self.q_proj, self.k_proj, self.v_proj))
         mixed_BHTd = F.scaled_dot_product_attention(query, key, value, attn_mask=mask_B11T)
+        if self.product_dtype is not None:
+            mixed_BHTd = mixed_BHTd.to(hidden_BTD.dtype)
         return self.out_proj(mixed_BHTd.transpose(1, 2).flatten(2))
 
 
@@ -211,6 +216,12 @@ class WhisperEncoder(Encoder):
         hidden_BTD = hidden_BTD + self.embed_positions.weight[:num_frames]
         hidden_BTD = self._run_blocks(hidden_BTD, None if is_real_BF is None else frame_lengths_B, 0)
         return EncoderOutput(hidden_BTD, frame_lengths_B)
+
+    def attend_in(self, dtype: torch.dtype) -> None:
+        """See `Encoder.attend_in`."""
+        for module in self.modules():
+            if isinstance(module, _SelfAttention):
+                module.product_dtype = dtype
 
     def until(self, block: int) -> "WhisperEncoder":
         """The blocks before that one, with the same weights; see `Encoder.until`.
