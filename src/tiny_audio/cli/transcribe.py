@@ -77,7 +77,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     add_model_arguments(parser)
     parser.add_argument(
-        "--batch-seconds", type=_seconds, default=60.0, metavar="S", help="audio in a batch (default: %(default)g)"
+        "--batch-seconds", type=_seconds, default=30.0, metavar="S", help="audio in a batch (default: %(default)g)"
     )
 
 

@@ -89,7 +89,7 @@ class Transcriber:
         *,
         name: str = "this model",
         vad: VadOptions | None = None,
-        max_batch_duration: Seconds = 60.0,
+        max_batch_duration: Seconds = 30.0,
         hotwords: Sequence[str] = (),
     ) -> None:
         self.model = model
@@ -111,7 +111,7 @@ class Transcriber:
         dtype: "DType" = "auto",
         word_timestamps: bool = False,
         vad: VadOptions | None = None,
-        max_batch_duration: Seconds = 60.0,
+        max_batch_duration: Seconds = 30.0,
         hotwords: Sequence[str] = (),
     ) -> "Transcriber":
         """Load a shipped model by its name, or a checkpoint folder, ready to transcribe.
