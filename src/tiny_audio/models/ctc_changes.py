@@ -26,7 +26,6 @@ _NOTHING = 1e-100
 """Share of a frame's probability that no change of a few words makes up for,"""
 _MAX_BEHIND = 150.0
 """unless it makes the whole so much less likely, in natural logarithms: that, too, is read whole."""
-
 _UNREACHED = 1e-250
 """The same for a state on its way: what is behind it is not looked at."""
 _FRAMES_IN_BAND = 8
@@ -96,7 +95,10 @@ def _own_labels(reference: Sequence[int], row: Sequence[int]) -> tuple[int, int]
 
 
 class _Reference:
-    """Forward and backward variables of one sequence, each frame scaled to a sum of one (Rabiner 1989)."""
+    """Forward and backward variables of one sequence, each frame scaled to a sum of one (Rabiner 1989).
+
+    One that cannot be, or not in these numbers, has the log-probability minus infinity; nothing is compared with it.
+    """
 
     def __init__(self, probs_AV: _Floats, labels: list[int], blank_id: int) -> None:
         self.labels = labels
@@ -112,14 +114,16 @@ class _Reference:
         self._forward_AS, scales_A = _recursion(probs_AS, may_skip_S)
         backward_AS, back_scales_A = _recursion(np.ascontiguousarray(probs_AS[::-1, ::-1]), may_skip_back_S)
         self._backward_AS = backward_AS[::-1, ::-1]
-        with np.errstate(divide="ignore", invalid="ignore"):
-            logs_2A = np.log([scales_A, back_scales_A])
-            self.log_prob = float(np.log(self._forward_AS[-1, -2:].sum()) - logs_2A[0].sum())
         self._forward_scales_A = scales_A
+        self.log_prob = -math.inf
+        if not (scales_A.all() and back_scales_A.all() and self._forward_AS[-1, -2:].any()):
+            return
+        logs_2A = np.log([scales_A, back_scales_A])
+        self.log_prob = float(np.log(self._forward_AS[-1, -2:].sum()) - logs_2A[0].sum())
         # Scales of all before each frame and of all from it on.
         self._before_A = np.concatenate([[0.0], np.cumsum(logs_2A[0])])
         logs_A = self._before_A[:-1] + np.cumsum(logs_2A[1])[::-1]
-        self._joint_log = logs_A.min() if len(logs_A) else 0.0
+        self._joint_log = logs_A.min()
         self._joint_A = np.exp(self._joint_log - logs_A)
 
     def log_probs_of(self, rows: Sequence[Sequence[int]]) -> list[float]:
@@ -198,7 +202,7 @@ class _Reference:
 def _recursion(probs_AS: _Floats, may_skip_S: _Floats) -> tuple[_Floats, _Floats]:
     """Probabilities of reaching each state, scaled to a sum of one in every frame, and those scales `(A,)`.
 
-    Only a band of states is looked at: the others are as good as impossible in that frame.
+    Only a band of states is looked at: the others are as good as impossible in that frame. Where all are, scales are 0.
     """
     num_frames, num_states = probs_AS.shape
     reached_AS, scales_A = np.zeros(probs_AS.shape), np.ones(num_frames)
