@@ -207,7 +207,7 @@ class Recognizer:
         if self.encoder is not None and product_dtype == torch.int8:
             self.encoder = copy.deepcopy(self.encoder)
             int8.quantize_linears(self.encoder)
-            if has_bfloat16_tiles():  # no less exact than the 8 bits on either side of it
+            if has_bfloat16_tiles():  # 8 significant bits, as the products on either side have
                 self.encoder.attend_in(torch.bfloat16)
         self.runner = runner
         self._answers: RunnerAnswers | ModuleAnswers | None = None
@@ -442,12 +442,12 @@ class Recognizer:
         """
         judged = [_Judged(heard=one) for one in heard]
         asked = [one for one in judged if one.heard.embeds_AE is not None]
-        self._try_changes(asked)
+        self._first_look(asked)
         last = [(one, candidates) for one in asked if (candidates := self._finalists(one))]
-        self._read(last, with_sound=with_sound or self.config.decoding.llm_weight != 0)
+        self._read(last, with_sound=with_sound)
         return judged
 
-    def _try_changes(self, judged: Sequence[_Judged]) -> None:
+    def _first_look(self, judged: Sequence[_Judged]) -> None:
         """Read the candidates as texts, as far as each differs from the first, and that one with the sound too.
 
         Where there are none, the language model writes a text.
@@ -477,8 +477,12 @@ class Recognizer:
                 written = decode_transcript(self.tokenizer, answer.token_ids)
                 one.scores = {written: CandidateScores(llm=answer.log_prob, ctc=0.0)}
 
-    def _read(self, judged: Sequence[tuple[_Judged, Mapping[str, float]]], *, with_sound: bool) -> None:
-        """Score texts, given with their CTC log-probability, as far as they differ from the first."""
+    def _read(self, judged: Sequence[tuple[_Judged, Mapping[str, float]]], *, with_sound: bool = False) -> None:
+        """Score texts, given with their CTC log-probability, as far as they differ from the first.
+
+        With the sound too where that counts, or if it is asked for.
+        """
+        with_sound = with_sound or self.config.decoding.llm_weight != 0
         questions = [Question(texts=list(candidates), is_local=True) for _, candidates in judged]
         if with_sound:
             questions += [
@@ -547,9 +551,7 @@ class Recognizer:
                 for one, text in waiting
                 if (candidates := self._hotword_candidates(one, text, hotwords))
             ]
-            self._read(
-                [(one, candidates) for one, _, candidates in found], with_sound=self.config.decoding.llm_weight != 0
-            )
+            self._read([(one, candidates) for one, _, candidates in found])
             texts = [self._choose(one, hotwords) for one, _, _ in found]
             waiting = [(one, text) for (one, before, _), text in zip(found, texts, strict=True) if text != before]
 

@@ -117,7 +117,6 @@ def ctc_loss(
     table_VE: Tensor,
     *,
     sample: VocabularySample | None = None,
-    normaliser_BA: Tensor | None = None,
 ) -> Tensor:
     """Negative log-likelihood `(B,)` of each row's labels.
 
@@ -130,17 +129,15 @@ def ctc_loss(
         labels: token ids of each row.
         table_VE: embedding table.
         sample: stands for the whole table, in the normaliser and else; must have all labels among those always in.
-        normaliser_BA: log of the sum over vocabulary and blank, where it is known already.
     """
     num_rows, num_frames, _ = hidden_BAE.shape
     valid_BA = torch.arange(num_frames, device=hidden_BAE.device) < lengths_B.to(hidden_BAE.device)[:, None]
-    if normaliser_BA is None:
-        if sample is None:
-            tokens_N = table_logsumexp(hidden_BAE[valid_BA], table_VE)
-        else:
-            tokens_N = table_logsumexp(hidden_BAE[valid_BA], sample.table_NE, sample.log_weights_N)
-        normaliser_N = torch.logaddexp(tokens_N, blank_BA[valid_BA])
-        normaliser_BA = hidden_BAE.new_zeros(num_rows, num_frames).masked_scatter(valid_BA, normaliser_N)
+    if sample is None:
+        tokens_N = table_logsumexp(hidden_BAE[valid_BA], table_VE)
+    else:
+        tokens_N = table_logsumexp(hidden_BAE[valid_BA], sample.table_NE, sample.log_weights_N)
+    normaliser_N = torch.logaddexp(tokens_N, blank_BA[valid_BA])
+    normaliser_BA = hidden_BAE.new_zeros(num_rows, num_frames).masked_scatter(valid_BA, normaliser_N)
     # A small vocabulary of each utterance's own: 0 is the blank, then its distinct labels.
     distinct = [sorted(set(row)) for row in labels]
     width = max((len(row) for row in distinct), default=0)

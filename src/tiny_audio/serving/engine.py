@@ -50,7 +50,7 @@ class Engine:
         transcriber: Transcriber,
         *,
         num_lanes: int = 1,
-        max_batch_duration: Seconds = 60.0,
+        max_batch_duration: Seconds = 30.0,
         max_duration: Seconds = MAX_DURATION,
         prepare_lane: Callable[[], None] | None = None,
         on_batch: Callable[[int], None] | None = None,

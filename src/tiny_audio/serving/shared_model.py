@@ -47,7 +47,7 @@ class SharedModel:
         model: SpeechModel,
         *,
         num_lanes: int = 1,
-        max_batch_duration: Seconds = 60.0,
+        max_batch_duration: Seconds = 30.0,
         prepare_lane: Callable[[], None] | None = None,
         on_batch: Callable[[int], None] | None = None,
     ) -> None:
